@@ -1,0 +1,81 @@
+"""How sure are we? Intervals by resampling persons, because epochs of one person are not independent."""
+
+import numpy as np
+
+from sleeplib.analysis import metrics
+from sleeplib.stages import UNSCORED
+
+
+def confusions_by_person(truth, predicted, person) -> np.ndarray:
+    """One confusion matrix for each person, `(P, K, K)`."""
+    truth, predicted = np.asarray(truth), np.asarray(predicted)
+    people, index = np.unique(person, return_inverse=True)
+    return np.stack([metrics.confusion(truth[index == p], predicted[index == p]) for p in range(len(people))])
+
+
+def resamples_by_person(n_persons: int, n: int = 2000, seed: int = 0) -> np.ndarray:
+    """How often each person is drawn in each of `n` bootstrap samples of persons, `(n, P)`."""
+    return np.random.default_rng(seed).multinomial(n_persons, np.full(n_persons, 1 / n_persons), size=n)
+
+
+def bootstrap_by_person(metric, confusions: np.ndarray, n: int = 2000, level: float = 0.95, seed: int = 0):
+    """Percentile interval of a pooled metric when persons are drawn with replacement.
+
+    Parameters
+    ----------
+    metric : function of confusion matrices (..., K, K)
+    confusions : array (P, K, K), one for each person
+
+    Returns
+    -------
+    value, low, high : the metric of all persons pooled, and the bounds of its interval
+    """
+    weights = resamples_by_person(len(confusions), n, seed)
+    resampled = metric(np.einsum("np,pij->nij", weights, confusions))
+    tail = (1 - level) / 2
+    low, high = np.nanquantile(resampled, [tail, 1 - tail], axis=0)
+    return metric(confusions.sum(0)), low, high
+
+
+def paired_difference(metric, first: np.ndarray, second: np.ndarray, n: int = 2000, level: float = 0.95, seed: int = 0):
+    """Difference of a pooled metric between two systems on the same persons, with its interval.
+
+    Both systems are scored on the same resampled persons, so that differences between persons cancel.
+
+    Returns
+    -------
+    difference, low, high : `metric(first) - metric(second)` and the bounds of its interval
+    """
+    weights = resamples_by_person(len(first), n, seed)
+    resampled = metric(np.einsum("np,pij->nij", weights, first)) - metric(np.einsum("np,pij->nij", weights, second))
+    tail = (1 - level) / 2
+    low, high = np.nanquantile(resampled, [tail, 1 - tail], axis=0)
+    return metric(first.sum(0)) - metric(second.sum(0)), low, high
+
+
+def score(truth, predicted, person, seed: int = 0) -> dict:
+    """All numbers about one system's predictions, pooled over epochs, as a row of a result record.
+
+    Parameters
+    ----------
+    truth, predicted : arrays (N,)
+        Stages; epochs with an unscored truth are left out.
+    person : array (N,)
+
+    Returns
+    -------
+    dict
+        `accuracy`, `kappa`, `macro_f1`, each with `_low` and `_high` (95 %, persons resampled), `sensitivity`,
+        `selectivity` and `f1` per stage, `confusion`, `n_epochs`, `n_persons`.
+    """
+    confusions = confusions_by_person(truth, predicted, person)
+    pooled = confusions.sum(0)
+    row = {}
+    for name, metric in metrics.HEADLINE.items():
+        value, low, high = bootstrap_by_person(metric, confusions, seed=seed)
+        row |= {name: float(value), f"{name}_low": float(low), f"{name}_high": float(high)}
+    for name in ("sensitivity", "selectivity", "f1"):
+        values = getattr(metrics, name)(pooled)
+        row[name] = [None if np.isnan(v) else float(v) for v in values]
+    scored = np.asarray(truth) != UNSCORED
+    return row | {"confusion": pooled.tolist(), "n_epochs": int(scored.sum()), "n_persons": len(confusions)}

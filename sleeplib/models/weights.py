@@ -1,0 +1,63 @@
+"""Trained networks on disk: `<name>.safetensors` and beside it a JSON card that says what they are."""
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from sleeplib import models
+from sleeplib.errors import SleeplibError
+from sleeplib.store import Preparation
+
+
+def save(network, name: str, path: str | Path, preparation: Preparation, **card) -> Path:
+    """Write a network as `path` (.safetensors) and its card (.json).
+
+    Parameters
+    ----------
+    name : its name for `models.build`
+    preparation : how nights were prepared for it; `inference.stage` prepares other nights alike
+    card : what else is worth knowing: cohort, data digest, training settings, validation accuracy
+    """
+    path = Path(path).with_suffix(".safetensors")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    save_file({key: value.contiguous() for key, value in network.state_dict().items()}, part)
+    part.replace(path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    content = {
+        "network": name, "settings": asdict(network.settings), "preparation": asdict(preparation), "sha256": digest, **card
+    }  # fmt: skip
+    path.with_suffix(".json").write_text(json.dumps(content, indent=1))
+    return path
+
+
+def load(path: str | Path):
+    """A network with its weights, ready to stage; its card is in `network.card`.
+
+    Raises
+    ------
+    SleeplibError
+        If the weights or the card are missing, or the weights are not those that the card describes.
+    """
+    path = Path(path).with_suffix(".safetensors")
+    try:
+        card = json.loads(path.with_suffix(".json").read_text())
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise SleeplibError(f"{error.filename}: missing; weights are a .safetensors file and its .json card") from error
+    except ValueError as error:
+        raise SleeplibError(f"{path.with_suffix('.json')}: damaged card ({error})") from error
+    if digest != card.get("sha256"):
+        raise SleeplibError(f"{path}: not the weights that its card describes (SHA-256 differs); copy or train them again")
+    try:
+        network = models.build(card["network"], **card["settings"])
+        network.load_state_dict(load_file(path))
+        network.preparation = Preparation(**card["preparation"])
+    except (KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        raise SleeplibError(f"{path}: does not fit its card ({error})") from error
+    network.card = card
+    return network.eval()

@@ -1,0 +1,185 @@
+"""A prepared cohort and some systems in, predictions for persons they never saw out."""
+
+import hashlib
+import json
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from joblib import Parallel, delayed
+from tqdm import tqdm
+
+from sleeplib import inference, models
+from sleeplib.analysis import statistics
+from sleeplib.models import weights
+from sleeplib.sampling import Nights
+from sleeplib.store import Store
+from sleeplib.training import TrainingSettings, fit
+
+
+@dataclass(frozen=True)
+class System:
+    """A row of a table: a network with its settings and its training recipe, or a classical baseline.
+
+    `role` is "model", "baseline" or "chance".
+    """
+
+    label: str
+    network: str
+    settings: dict = field(default_factory=dict)
+    training: dict = field(default_factory=dict)
+    role: str = "model"
+
+
+# The two rows that stand in every table.
+BASELINES = (
+    System("majority class", "majority", role="chance"),
+    System("band powers + LDA", "band-power-lda", role="baseline"),
+)
+
+
+@dataclass
+class Predictions:
+    """Posteriors of several systems for the same epochs, which lie recording after recording.
+
+    Attributes
+    ----------
+    truth : array (N,) int8
+    person : array (N,) of names
+    recording : array (N,) of names
+    posteriors : dict of system label to array (N, 5) float32
+    """
+
+    truth: np.ndarray
+    person: np.ndarray
+    recording: np.ndarray
+    posteriors: dict[str, np.ndarray]
+
+    def stages(self, label: str) -> np.ndarray:
+        """The predicted stages `(N,)` int8 of a system."""
+        return self.posteriors[label].argmax(-1).astype(np.int8)
+
+    def confusions(self, label: str) -> np.ndarray:
+        """One confusion matrix for each person, `(P, 5, 5)`."""
+        return statistics.confusions_by_person(self.truth, self.stages(label), self.person)
+
+    def rows(self, systems) -> list[dict]:
+        """A scored row for each system, in the order given; pooled over epochs, intervals by person."""
+        return [
+            {"system": s.label, "role": s.role} | statistics.score(self.truth, self.stages(s.label), self.person)
+            for s in systems
+        ]
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What a result record keeps, small enough to commit: persons and recordings as numbers, stages as int8."""
+        numbers = {key: np.unique(getattr(self, key), return_inverse=True)[1].astype(np.int16) for key in ("person", "recording")}
+        return {"truth": self.truth} | numbers | {label: self.stages(label) for label in self.posteriors}
+
+
+def _identity(store: Store, split: dict, system: System) -> str:
+    content = [store.digest, {part: [store.ids[i] for i in which] for part, which in split.items()}, asdict(system)]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def run(store: Store, split: dict, system: System, folder: str | Path, threads: int | None = None, progress: bool = False):
+    """Train a system on the persons of a split and predict its test nights; finished work is taken from `folder`.
+
+    Parameters
+    ----------
+    store : Store
+    split : dict of `train`, `valid`, `test` to indices of nights
+    folder : where the checkpoint, the weights and `predictions.npz` lie
+    threads : torch threads; by default as they are
+
+    Returns
+    -------
+    list of arrays (N_i, 5)
+        Posteriors for each test night.
+    """
+    folder, identity = Path(folder), _identity(store, split, system)
+    done = folder / "predictions.npz"
+    if done.exists():
+        with np.load(done, allow_pickle=False) as saved:
+            if str(saved["identity"]) == identity:
+                return [saved[f"night{i}"] for i in range(len(split["test"]))]
+    if threads:
+        torch.set_num_threads(threads)
+    test = Nights.from_store(store, split["test"])
+    if system.network in models.CLASSICAL:
+        baseline = models.classical(system.network).fit(Nights.from_store(store, split["train"]), store.rate)
+        results = [baseline.posteriors(images) for images, _ in test.split()]
+    else:
+        network = train(store, split, system, folder, progress)
+        results = [inference.posteriors(network, images).numpy() for images, _ in test.split()]
+    folder.mkdir(parents=True, exist_ok=True)
+    part = folder / "predictions.part.npz"
+    np.savez(part, identity=identity, **{f"night{i}": p for i, p in enumerate(results)})
+    part.replace(done)
+    return results
+
+
+def train(store: Store, split: dict, system: System, folder: str | Path, progress: bool = True):
+    """Train a network on a split's training nights, choose its step on the validation nights, and save it with a card.
+
+    Returns
+    -------
+    nn.Module
+        With the weights of its best validation step; `<folder>/<network>.safetensors` holds them too.
+    """
+    nights = {part: Nights.from_store(store, split[part]) for part in ("train", "valid")}
+    recipe = TrainingSettings.for_network(system.network, **system.training)
+    torch.manual_seed(recipe.seed)
+    shape = {"channels": nights["train"].images.shape[1], "frames": nights["train"].images.shape[2]}
+    network = models.build(system.network, **shape | system.settings)
+    started = time.perf_counter()
+    history = fit(network, nights["train"], nights["valid"], recipe, folder, progress)
+    Path(folder, "history.json").write_text(json.dumps(history, indent=1))
+    network.preparation = store.preparation
+    weights.save(
+        network, system.network, Path(folder, system.network), store.preparation,
+        cohort=store.cohort, simulated=store.simulated, data_digest=store.digest, training=asdict(recipe),
+        persons={part: sorted(set(store.persons[split[part]].tolist())) for part in ("train", "valid")},
+        validation_accuracy=max(entry["accuracy"] for entry in history),
+        seconds=round(time.perf_counter() - started, 1),
+    )  # fmt: skip
+    return network
+
+
+def evaluate(store: Store, splits: list[dict], systems, folder: str | Path, jobs: int = 1, progress: bool = True) -> Predictions:
+    """Run every system on every split and pool the test nights of all splits.
+
+    Parameters
+    ----------
+    store : Store
+    splits : list of dicts from `cohorts.folds`, or one split made by hand
+    systems : list of System
+    folder : where finished pieces are kept; an interrupted run goes on with what is missing
+    jobs : splits trained side by side, each on one torch thread if there are several
+
+    Returns
+    -------
+    Predictions
+    """
+    pieces = [(split, number, system) for system in systems for number, split in enumerate(splits)]
+    work = [
+        delayed(run)(
+            store, split, system, Path(folder, system.label.replace(" ", "-"), f"fold-{number + 1:02d}"),
+            threads=1 if jobs > 1 else None, progress=progress and jobs == 1,
+        )
+        for split, number, system in pieces
+    ]  # fmt: skip
+    results = Parallel(n_jobs=jobs, return_as="generator")(work)
+    bar = tqdm(results, total=len(work), desc="systems x folds", unit="run", disable=not progress)
+    by_system = {system.label: [] for system in systems}
+    for (_, _, system), posteriors in zip(pieces, bar, strict=True):
+        by_system[system.label] += posteriors
+    which = [i for split in splits for i in split["test"]]
+    lengths = [len(store.stages(i)) for i in which]
+    return Predictions(
+        truth=np.concatenate([store.stages(i) for i in which]),
+        person=np.repeat(store.persons[which], lengths),
+        recording=np.repeat(np.array(store.ids)[which], lengths),
+        posteriors={label: np.concatenate(parts).astype(np.float32) for label, parts in by_system.items()},
+    )

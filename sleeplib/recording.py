@@ -1,0 +1,108 @@
+"""What every room passes on: `Recording`, `Hypnogram`, `Event`, `Subject`."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import numpy as np
+
+from sleeplib.errors import SleeplibError
+from sleeplib.stages import EPOCH_SECONDS, UNSCORED, check
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A person: what is known about them, `None` where it is not. Age in years, sex "F" or "M", AHI in events/h."""
+
+    id: str
+    age: float | None = None
+    sex: str | None = None
+    ahi: float | None = None
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something with a beginning and an end, in seconds from the start of the recording: an arousal, an apnea."""
+
+    kind: str
+    onset: float
+    duration: float
+
+
+@dataclass
+class Hypnogram:
+    """Stages on a regular grid: `stages` `(N,)` int8 codes of `sleeplib.stages`, the first epoch starting at `onset` s."""
+
+    stages: np.ndarray
+    epoch_seconds: float = EPOCH_SECONDS
+    onset: float = 0.0
+    scorer: str = ""
+
+    def __post_init__(self):
+        self.stages = check(self.stages)
+
+    def __len__(self) -> int:
+        return len(self.stages)
+
+    @property
+    def scored(self) -> np.ndarray:
+        """Mask `(N,)` of the epochs that have a stage."""
+        return self.stages != UNSCORED
+
+
+@dataclass
+class Recording:
+    """One night: signals with their names and rates, and whatever is known about them.
+
+    Attributes
+    ----------
+    signals : list of C arrays (T_c,)
+        In microvolts where the unit is a voltage (`units` says what each channel is in).
+    rates : list of C floats
+        Samples per second; channels of one file may differ.
+    channels : list of C names
+    start : datetime or None
+        Clock time of the first sample.
+    truth : array (T,) int8 or None
+        Simulated nights only: the state at 128 Hz that produced the signals.
+    """
+
+    signals: list[np.ndarray]
+    rates: list[float]
+    channels: list[str]
+    id: str = ""
+    units: list[str] | None = None
+    start: datetime | None = None
+    subject: Subject | None = None
+    hypnogram: Hypnogram | None = None
+    events: list[Event] = field(default_factory=list)
+    truth: np.ndarray | None = None
+
+    def __post_init__(self):
+        if self.units is None:
+            self.units = ["uV"] * len(self.channels)
+        if not len(self.signals) == len(self.rates) == len(self.channels) == len(self.units):
+            raise SleeplibError(f"recording {self.id}: as many signals, rates, units and names are needed")
+
+    @property
+    def duration(self) -> float:
+        """Seconds from the first sample to the end of the longest channel."""
+        return max((len(x) / rate for x, rate in zip(self.signals, self.rates, strict=True)), default=0.0)
+
+    def channel(self, name: str) -> tuple[np.ndarray, float]:
+        """Signal and rate of a channel, or of a derivation `A - B` of two channels of equal rate (spaces around the minus).
+
+        Raises
+        ------
+        SleeplibError
+            If the channel is missing, naming the ones that are there.
+        """
+        plus, _, minus = name.partition(" - ")
+        if minus:
+            (a, rate), (b, rate_b) = self.channel(plus), self.channel(minus)
+            if rate != rate_b:
+                raise SleeplibError(f"recording {self.id}: {plus} has {rate:g} Hz and {minus} {rate_b:g} Hz; cannot subtract")
+            return a - b, rate
+        if name not in self.channels:
+            raise SleeplibError(f"recording {self.id} has no channel {name!r}; it has {', '.join(self.channels)}")
+        i = self.channels.index(name)
+        return self.signals[i], self.rates[i]

@@ -1,0 +1,73 @@
+"""Pure functions on arrays: resample, robust-scale, clip, log-power image."""
+
+from fractions import Fraction
+
+import numpy as np
+from scipy.signal import get_window, resample_poly
+
+from sleeplib.errors import SleeplibError
+
+# |X| below this counts as silence: 20 log10 gives -60 dB instead of minus infinity for a flat channel.
+SILENCE = 1e-3
+
+
+def resample(x: np.ndarray, rate: float, new_rate: float) -> np.ndarray:
+    """Polyphase resampling of `x` (..., T) from `rate` to `new_rate` samples per second; any rational ratio.
+
+    The signal is extended by a line through its two ends while filtering, so that an offset does not ring there.
+    """
+    ratio = Fraction(new_rate / rate).limit_denominator(10_000)
+    if ratio == 1:
+        return np.asarray(x, np.float32)
+    return resample_poly(np.asarray(x, np.float32), ratio.numerator, ratio.denominator, axis=-1, padtype="line")
+
+
+def robust_scale(x: np.ndarray) -> np.ndarray:
+    """Subtract the median and divide by the inter-quartile range along the last axis (AnySleep, section 4.2).
+
+    A channel whose inter-quartile range is zero is only centred.
+    """
+    low, middle, high = np.percentile(x, [25, 50, 75], axis=-1, keepdims=True)
+    iqr = np.where(high > low, high - low, 1.0)
+    return ((x - middle) / iqr).astype(np.float32)
+
+
+def clip(x: np.ndarray, limit: float = 20.0) -> np.ndarray:
+    """Clip a scaled signal to +-`limit` inter-quartile ranges (AnySleep: 20)."""
+    return np.clip(x, -limit, limit)
+
+
+def n_frames(epoch_seconds: float) -> int:
+    """Frames of 2 s with 50 % overlap that fit into an epoch: 29 in 30 s, 4 in 5 s."""
+    return int(epoch_seconds) - 1
+
+
+def log_power_image(x: np.ndarray, rate: float = 100.0) -> np.ndarray:
+    """Time-frequency image of epochs (SeqSleepNet, section III-A).
+
+    Windows of 2 s with 50 % overlap and a symmetric Hamming taper, zero-padded to 256 points;
+    the value is 20 log10 |X| in dB, floored at `SILENCE`.
+
+    Parameters
+    ----------
+    x : array (..., S)
+        Samples of each epoch, `S = rate * epoch_seconds`. Frames never cross epochs.
+    rate : float
+        Samples per second; 100 in the paper, at most 128 (a 2-s window must fit into 256 points).
+
+    Returns
+    -------
+    array (..., T, F) float32
+        `T = 29` frames of a 30-s epoch, `F = 129` bins from 0 Hz to `rate / 2`.
+    """
+    window, hop = round(2 * rate), round(rate)
+    if window > 256:
+        raise SleeplibError(f"a 2-s window at {rate:g} Hz has {window} samples, more than the 256 points of the FFT; resample to 100 Hz")
+    if x.shape[-1] < window:
+        raise SleeplibError(f"an epoch of {x.shape[-1]} samples at {rate:g} Hz is shorter than the 2-s window")
+    frames = np.lib.stride_tricks.sliding_window_view(x, window, axis=-1)[..., ::hop, :]  # (..., T, window)
+    taper = get_window("hamming", window, fftbins=False)
+    dtype = x.dtype if x.dtype == np.float64 else np.float32
+    spectrum = np.fft.rfft(frames * taper.astype(dtype), 256)  # (..., T, 129)
+    power = np.square(spectrum.real) + np.square(spectrum.imag)
+    return (10 * np.log10(np.maximum(power, SILENCE**2))).astype(np.float32)

@@ -1,0 +1,161 @@
+"""One visible loop. Killed at any step and started again, it ends with the same bits (on one CPU configuration)."""
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch.nn import functional
+from tqdm import tqdm
+
+from sleeplib.errors import SleeplibError
+from sleeplib.sampling import Nights, Sequences
+from sleeplib.stages import UNSCORED
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """The recipe of SeqSleepNet, section V-B.
+
+    The paper says 10 passes and validation every 100 steps for SeqSleepNet, 20 and 500 for E2E-ARNN (`for_network`).
+    """
+
+    learning_rate: float = 1e-4
+    batch_size: int = 32  # sequences
+    passes: int = 10  # over all overlapping sequences
+    max_steps: int | None = None  # stop earlier
+    weight_decay: float = 1e-3  # lambda of eq. 15
+    validate_every: int = 100  # steps; the step of best validation accuracy is kept
+    seed: int = 0
+
+    @classmethod
+    def for_network(cls, name: str, **changes) -> "TrainingSettings":
+        """The paper's recipe for a network, with `changes`."""
+        paper = {"passes": 20, "validate_every": 500} if name == "e2e-arnn" else {}
+        return cls(**paper | changes)
+
+
+def sequence_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Eqs. 14 and 15 without the regulariser: cross-entropy averaged over positions and sequences; unscored epochs do not count."""
+    return functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=UNSCORED)
+
+
+@torch.no_grad()
+def validation_accuracy(network, nights: Nights) -> float:
+    """Share of right decisions over all windows and positions, without fusion, as the authors choose their step."""
+    network.eval()
+    device = next(network.parameters()).device
+    right = total = 0
+    for images, labels in nights.split():
+        decided = network.decisions(images.to(device)).argmax(-1).cpu()
+        truth = labels.unfold(0, decided.shape[1], 1)
+        right += (decided == truth).sum().item()
+        total += (truth != UNSCORED).sum().item()
+    network.train()
+    if not total:
+        raise SleeplibError("the validation nights have no scored epoch")
+    return right / total
+
+
+def fit(
+    network, train: Nights, valid: Nights, settings: TrainingSettings, folder=None, progress: bool = True, device="cpu"
+) -> list[dict]:
+    """Train a network; it ends with the weights of its best validation step.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Of the SeqSleepNet family. Its per-bin normalisation is set from `train`.
+    train, valid : Nights
+        Of different persons.
+    settings : TrainingSettings
+    folder : path, optional
+        Where the checkpoint is kept, at each validation. A run that finds one of the same settings goes on from it.
+
+    Returns
+    -------
+    list of dict
+        `step`, `loss` (mean since the last entry), `accuracy` (validation), `seconds` at each validation.
+    """
+    torch.manual_seed(settings.seed)
+    network.to(device).train()
+    network.normalise(*train.statistics())
+    # Adam's weight decay adds lambda * theta to the gradient: that is the gradient of lambda / 2 * |theta|^2 (eq. 15).
+    optimiser = torch.optim.Adam(network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
+    sequences = Sequences(train, network.sequence_length, settings.batch_size, settings.seed)
+    steps = min(settings.passes * sequences.steps_per_pass, settings.max_steps or 10**12)
+    state = Checkpoint(folder, network, optimiser, settings)
+    started, losses = time.perf_counter() - state.seconds, []
+
+    with tqdm(total=steps, initial=state.step, desc="training", unit="step", disable=not progress) as bar:
+        while state.step < steps:
+            images, labels = sequences.batch(state.step)
+            loss = sequence_loss(network(images.to(device)), labels.to(device))
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            losses.append(loss.detach())
+            state.step += 1
+            bar.update()
+            if state.step % settings.validate_every == 0 or state.step == steps:
+                accuracy = validation_accuracy(network, valid)
+                mean_loss = torch.stack(losses).mean().item()
+                state.seconds = time.perf_counter() - started
+                state.keep({"step": state.step, "loss": mean_loss, "accuracy": accuracy, "seconds": state.seconds})
+                bar.set_postfix(loss=f"{mean_loss:.3f}", valid=f"{accuracy:.3f}")
+                losses = []
+    network.load_state_dict(state.best)
+    network.eval()
+    return state.history
+
+
+class Checkpoint:
+    """All that a run needs to go on: weights, optimiser, random state, step, the best weights so far and the history.
+
+    The sampler needs nothing: its batches depend on the seed and the step alone.
+    """
+
+    def __init__(self, folder, network, optimiser, settings: TrainingSettings):
+        self.network, self.optimiser = network, optimiser
+        self.identity = {"training": asdict(settings), "network": asdict(network.settings)}
+        self.step, self.seconds, self.history = 0, 0.0, []
+        self.best = {key: value.clone() for key, value in network.state_dict().items()}
+        self.path = Path(folder) / "checkpoint.pt" if folder else None
+        if self.path and self.path.exists():
+            self._resume()
+
+    def _resume(self) -> None:
+        try:
+            saved = torch.load(self.path, weights_only=True)
+            identity = json.loads(saved["identity"])
+        except Exception as error:  # torch raises many kinds on a damaged file
+            raise SleeplibError(f"{self.path}: damaged checkpoint ({error}); delete it to start again") from error
+        if identity != self.identity:
+            raise SleeplibError(f"{self.path}: checkpoint of a run with other settings; choose another folder or delete it")
+        self.network.load_state_dict(saved["network"])
+        self.optimiser.load_state_dict(saved["optimiser"])
+        torch.set_rng_state(saved["rng"])
+        if torch.cuda.is_available() and len(saved["cuda_rng"]):
+            torch.cuda.set_rng_state_all(saved["cuda_rng"])
+        self.step, self.seconds, self.best = saved["step"], saved["seconds"], saved["best"]
+        self.history = json.loads(saved["history"])
+
+    def keep(self, entry: dict) -> None:
+        """Note a validation, keep the weights if they are the best so far (ties: the later), write the checkpoint."""
+        if all(entry["accuracy"] >= earlier["accuracy"] for earlier in self.history):
+            self.best = {key: value.clone() for key, value in self.network.state_dict().items()}
+        self.history.append(entry)
+        if self.path is None:
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        part = self.path.with_suffix(".part")
+        content = {
+            "identity": json.dumps(self.identity), "history": json.dumps(self.history),
+            "network": self.network.state_dict(), "optimiser": self.optimiser.state_dict(), "best": self.best,
+            "rng": torch.get_rng_state(),
+            "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+            "step": self.step, "seconds": self.seconds,
+        }  # fmt: skip
+        torch.save(content, part)
+        part.replace(self.path)
