@@ -47,7 +47,9 @@ def posteriors(network, images: torch.Tensor) -> torch.Tensor:
     return fused
 
 
-def stage(recording: Recording, network, per_epoch: int = 1, montage: dict[str, str] | None = None) -> np.ndarray:
+def stage(
+    recording: Recording, network, per_epoch: int = 1, montage: dict[str, str] | None = None
+) -> np.ndarray:
     """Stage a whole night.
 
     Parameters
@@ -74,12 +76,16 @@ def stage(recording: Recording, network, per_epoch: int = 1, montage: dict[str, 
     preparation = getattr(network, "preparation", None) or Preparation(PAPER_MONTAGE)
     preparation = Preparation(**vars(preparation) | ({"montage": montage} if montage else {}))
     if len(preparation.montage) != network.settings.channels:
-        raise SleeplibError(f"the network takes {network.settings.channels} channels and the montage has {len(preparation.montage)}")
+        raise SleeplibError(
+            f"the network takes {network.settings.channels} channels and the montage has {len(preparation.montage)}"
+        )
     x = prepared_signals(recording, preparation)
     size = round(preparation.epoch_seconds * preparation.rate)
     n = x.shape[1] // size
     if n < 1:
-        raise SleeplibError(f"{recording.id}: {recording.duration:g} s are shorter than an epoch of {preparation.epoch_seconds:g} s")
+        raise SleeplibError(
+            f"{recording.id}: {recording.duration:g} s are shorter than an epoch of {preparation.epoch_seconds:g} s"
+        )
     epochs = x[:, : n * size].reshape(len(x), n, size).swapaxes(0, 1)
     images = torch.from_numpy(signals.log_power_image(epochs, preparation.rate))
     return posteriors(network, images).numpy()

@@ -13,8 +13,10 @@ from tqdm import tqdm
 
 from sleeplib import inference, models
 from sleeplib.analysis import statistics
+from sleeplib.errors import SleeplibError
 from sleeplib.models import weights
 from sleeplib.sampling import Nights
+from sleeplib.stages import UNSCORED
 from sleeplib.store import Store
 from sleeplib.training import TrainingSettings, fit
 
@@ -68,22 +70,37 @@ class Predictions:
     def rows(self, systems) -> list[dict]:
         """A scored row for each system, in the order given; pooled over epochs, intervals by person."""
         return [
-            {"system": s.label, "role": s.role} | statistics.score(self.truth, self.stages(s.label), self.person)
+            {"system": s.label, "role": s.role}
+            | statistics.score(self.truth, self.stages(s.label), self.person)
             for s in systems
         ]
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What a result record keeps, small enough to commit: persons and recordings as numbers, stages as int8."""
-        numbers = {key: np.unique(getattr(self, key), return_inverse=True)[1].astype(np.int16) for key in ("person", "recording")}
+        numbers = {
+            key: np.unique(getattr(self, key), return_inverse=True)[1].astype(np.int16)
+            for key in ("person", "recording")
+        }
         return {"truth": self.truth} | numbers | {label: self.stages(label) for label in self.posteriors}
 
 
 def _identity(store: Store, split: dict, system: System) -> str:
-    content = [store.digest, {part: [store.ids[i] for i in which] for part, which in split.items()}, asdict(system)]
+    content = [
+        store.digest,
+        {part: [store.ids[i] for i in which] for part, which in split.items()},
+        asdict(system),
+    ]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def run(store: Store, split: dict, system: System, folder: str | Path, threads: int | None = None, progress: bool = False):
+def run(
+    store: Store,
+    split: dict,
+    system: System,
+    folder: str | Path,
+    threads: int | None = None,
+    progress: bool = False,
+):
     """Train a system on the persons of a split and predict its test nights; finished work is taken from `folder`.
 
     Parameters
@@ -108,8 +125,8 @@ def run(store: Store, split: dict, system: System, folder: str | Path, threads: 
         torch.set_num_threads(threads)
     test = Nights.from_store(store, split["test"])
     if system.network in models.CLASSICAL:
-        baseline = models.classical(system.network).fit(Nights.from_store(store, split["train"]), store.rate)
-        results = [baseline.posteriors(images) for images, _ in test.split()]
+        model = models.baseline(system.network).fit(Nights.from_store(store, split["train"]), store.rate)
+        results = [model.posteriors(images) for images, _ in test.split()]
     else:
         network = train(store, split, system, folder, progress)
         results = [inference.posteriors(network, images).numpy() for images, _ in test.split()]
@@ -137,17 +154,33 @@ def train(store: Store, split: dict, system: System, folder: str | Path, progres
     history = fit(network, nights["train"], nights["valid"], recipe, folder, progress)
     Path(folder, "history.json").write_text(json.dumps(history, indent=1))
     network.preparation = store.preparation
-    weights.save(
+    path = weights.save(
         network, system.network, Path(folder, system.network), store.preparation,
         cohort=store.cohort, simulated=store.simulated, data_digest=store.digest, training=asdict(recipe),
         persons={part: sorted(set(store.persons[split[part]].tolist())) for part in ("train", "valid")},
         validation_accuracy=max(entry["accuracy"] for entry in history),
         seconds=round(time.perf_counter() - started, 1),
     )  # fmt: skip
-    return network
+    return weights.load(path)
 
 
-def evaluate(store: Store, splits: list[dict], systems, folder: str | Path, jobs: int = 1, progress: bool = True) -> Predictions:
+def _folder(runs: str | Path, system: System, number: int) -> Path:
+    return Path(runs, system.label.replace(" ", "-"), f"fold-{number + 1:02d}")
+
+
+def history(runs: str | Path, system: System, number: int = 0) -> list[dict]:
+    """The validations of a system's run on split `number`, as `training.fit` returned them."""
+    return json.loads((_folder(runs, system, number) / "history.json").read_text())
+
+
+def trained(runs: str | Path, system: System, number: int = 0):
+    """The network of a system's run on split `number`."""
+    return weights.load(_folder(runs, system, number) / system.network)
+
+
+def evaluate(
+    store: Store, splits: list[dict], systems, folder: str | Path, jobs: int = 1, progress: bool = True
+) -> Predictions:
     """Run every system on every split and pool the test nights of all splits.
 
     Parameters
@@ -165,7 +198,7 @@ def evaluate(store: Store, splits: list[dict], systems, folder: str | Path, jobs
     pieces = [(split, number, system) for system in systems for number, split in enumerate(splits)]
     work = [
         delayed(run)(
-            store, split, system, Path(folder, system.label.replace(" ", "-"), f"fold-{number + 1:02d}"),
+            store, split, system, _folder(folder, system, number),
             threads=1 if jobs > 1 else None, progress=progress and jobs == 1,
         )
         for split, number, system in pieces
@@ -176,10 +209,68 @@ def evaluate(store: Store, splits: list[dict], systems, folder: str | Path, jobs
     for (_, _, system), posteriors in zip(pieces, bar, strict=True):
         by_system[system.label] += posteriors
     which = [i for split in splits for i in split["test"]]
-    lengths = [len(store.stages(i)) for i in which]
+    return _pooled(store, which, by_system)
+
+
+def assess(network, store: Store, train_store: Store) -> tuple[list[System], Predictions]:
+    """Stage the nights of a store whose persons a trained network has never seen, beside the two baselines.
+
+    Parameters
+    ----------
+    network : from `weights.load`; its card names the persons it was trained and chosen on
+    train_store : holds the training persons, for the baselines
+
+    Raises
+    ------
+    SleeplibError
+        If the nights were prepared otherwise than the network's, nobody unseen is left, or the training persons are missing.
+    """
+    card = network.card
+    for setting in ("rate", "scaling", "epoch_seconds"):
+        ours, theirs = getattr(store.preparation, setting), getattr(network.preparation, setting)
+        if ours != theirs:
+            raise SleeplibError(
+                f"{store.folder}: prepared with {setting} {ours}, the network needs {theirs}; run `sleeplib prepare` again"
+            )
+    if list(store.preparation.montage) != list(network.preparation.montage):
+        raise SleeplibError(
+            f"{store.folder}: has the channels {store.channels}, the network needs {list(network.preparation.montage)}"
+        )
+    seen = card["persons"]["train"] + card["persons"]["valid"] if store.cohort == card["cohort"] else []
+    test = np.flatnonzero(~np.isin(store.persons, seen))
+    if not len(test):
+        raise SleeplibError(f"{store.folder}: the network has seen all persons of this store in training")
+    train = np.flatnonzero(np.isin(train_store.persons, card["persons"]["train"]))
+    if train_store.cohort != card["cohort"] or not len(train):
+        raise SleeplibError(
+            f"{train_store.folder}: not the cohort {card['cohort']!r} of the training; name its store with --train-store"
+        )
+    label = card["network"]
+    posteriors = {
+        label: [inference.posteriors(network, torch.from_numpy(store.images(i))).numpy() for i in test]
+    }
+    fitted = Nights.from_store(train_store, train)
+    for baseline in BASELINES:
+        model = models.baseline(baseline.network).fit(fitted, train_store.rate)
+        posteriors[baseline.label] = [model.posteriors(torch.from_numpy(store.images(i))) for i in test]
+    return [System(label, label), *BASELINES], _pooled(store, test, posteriors)
+
+
+def describe(store: Store, predictions: Predictions) -> dict:
+    """What a result record says about its data."""
+    return {
+        "cohort": store.cohort, "title": store.title, "digest": store.digest, "channels": store.preparation.montage,
+        "epoch_seconds": store.epoch_seconds, "persons": len(np.unique(predictions.person)),
+        "recordings": len(np.unique(predictions.recording)), "epochs": int((predictions.truth != UNSCORED).sum()),
+    }  # fmt: skip
+
+
+def _pooled(store: Store, which, posteriors: dict[str, list]) -> Predictions:
+    stages = [store.stages(i) for i in which]
+    lengths = [len(s) for s in stages]
     return Predictions(
-        truth=np.concatenate([store.stages(i) for i in which]),
+        truth=np.concatenate(stages),
         person=np.repeat(store.persons[which], lengths),
         recording=np.repeat(np.array(store.ids)[which], lengths),
-        posteriors={label: np.concatenate(parts).astype(np.float32) for label, parts in by_system.items()},
+        posteriors={label: np.concatenate(parts).astype(np.float32) for label, parts in posteriors.items()},
     )

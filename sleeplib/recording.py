@@ -100,9 +100,13 @@ class Recording:
         if minus:
             (a, rate), (b, rate_b) = self.channel(plus), self.channel(minus)
             if rate != rate_b:
-                raise SleeplibError(f"recording {self.id}: {plus} has {rate:g} Hz and {minus} {rate_b:g} Hz; cannot subtract")
+                raise SleeplibError(
+                    f"recording {self.id}: {plus} has {rate:g} Hz and {minus} {rate_b:g} Hz; cannot subtract"
+                )
             return a - b, rate
         if name not in self.channels:
-            raise SleeplibError(f"recording {self.id} has no channel {name!r}; it has {', '.join(self.channels)}")
+            raise SleeplibError(
+                f"recording {self.id} has no channel {name!r}; it has {', '.join(self.channels)}"
+            )
         i = self.channels.index(name)
         return self.signals[i], self.rates[i]

@@ -45,7 +45,8 @@ class Nights:
         moments = [(x.mean((0, 2)), x.square().mean((0, 2))) for x in self.images.double().split(2048)]
         weights = torch.tensor([len(x) for x in self.images.split(2048)], dtype=torch.float64)
         mean, square = (
-            torch.einsum("bcf,b->cf", torch.stack(m), weights) / weights.sum() for m in zip(*moments, strict=True)
+            torch.einsum("bcf,b->cf", torch.stack(m), weights) / weights.sum()
+            for m in zip(*moments, strict=True)
         )
         # A bin that never varies (silence) is only centred.
         std = (square - mean.square()).clamp_min(0).sqrt()
@@ -73,7 +74,9 @@ class Sequences:
         scored = np.cumsum(np.r_[0, (nights.labels != UNSCORED).numpy()])
         self.starts = starts[scored[starts + length] > scored[starts]] if len(starts) else starts
         if not len(self.starts):
-            raise SleeplibError(f"no night has {length} epochs in a row; the longest has {max(nights.lengths, default=0)}")
+            raise SleeplibError(
+                f"no night has {length} epochs in a row; the longest has {max(nights.lengths, default=0)}"
+            )
         self.batch_size = min(batch_size, len(self.starts))
         self.steps_per_pass = len(self.starts) // self.batch_size
         self._pass = (-1, None)

@@ -14,12 +14,14 @@ SILENCE = 1e-3
 def resample(x: np.ndarray, rate: float, new_rate: float) -> np.ndarray:
     """Polyphase resampling of `x` (..., T) from `rate` to `new_rate` samples per second; any rational ratio.
 
-    The signal is extended by a line through its two ends while filtering, so that an offset does not ring there.
+    The median is taken off while filtering, so that an offset rings neither at the ends nor between phases.
     """
     ratio = Fraction(new_rate / rate).limit_denominator(10_000)
     if ratio == 1:
         return np.asarray(x, np.float32)
-    return resample_poly(np.asarray(x, np.float32), ratio.numerator, ratio.denominator, axis=-1, padtype="line")
+    return resample_poly(
+        np.asarray(x, np.float32), ratio.numerator, ratio.denominator, axis=-1, padtype="median"
+    )
 
 
 def robust_scale(x: np.ndarray) -> np.ndarray:
@@ -62,9 +64,13 @@ def log_power_image(x: np.ndarray, rate: float = 100.0) -> np.ndarray:
     """
     window, hop = round(2 * rate), round(rate)
     if window > 256:
-        raise SleeplibError(f"a 2-s window at {rate:g} Hz has {window} samples, more than the 256 points of the FFT; resample to 100 Hz")
+        raise SleeplibError(
+            f"a 2-s window at {rate:g} Hz has {window} samples, more than the 256 points of the FFT; resample to 100 Hz"
+        )
     if x.shape[-1] < window:
-        raise SleeplibError(f"an epoch of {x.shape[-1]} samples at {rate:g} Hz is shorter than the 2-s window")
+        raise SleeplibError(
+            f"an epoch of {x.shape[-1]} samples at {rate:g} Hz is shorter than the 2-s window"
+        )
     frames = np.lib.stride_tricks.sliding_window_view(x, window, axis=-1)[..., ::hop, :]  # (..., T, window)
     taper = get_window("hamming", window, fftbins=False)
     dtype = x.dtype if x.dtype == np.float64 else np.float32

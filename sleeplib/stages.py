@@ -72,11 +72,15 @@ def check(stages, where: str = "hypnogram") -> np.ndarray:
     strange = np.setdiff1d(stages, [*range(5), UNSCORED])
     if stages.ndim != 1 or strange.size:
         what = f"codes {strange.tolist()}" if strange.size else f"shape {stages.shape}"
-        raise SleeplibError(f"{where}: {what} in the stages; expected a list of 0 W, 1 N1, 2 N2, 3 N3, 4 REM, 9 unscored")
+        raise SleeplibError(
+            f"{where}: {what} in the stages; expected a list of 0 W, 1 N1, 2 N2, 3 N3, 4 REM, 9 unscored"
+        )
     return stages.astype(np.int8)
 
 
-def from_intervals(onsets, durations, codes, n_epochs: int | None = None, epoch_seconds: float = EPOCH_SECONDS):
+def from_intervals(
+    onsets, durations, codes, n_epochs: int | None = None, epoch_seconds: float = EPOCH_SECONDS
+):
     """Stages `(N,)` int8 on the epoch grid that starts at 0 s, from scored intervals in seconds.
 
     Each epoch takes the code that covers its middle; epochs that no interval covers are unscored. Where intervals

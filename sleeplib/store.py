@@ -41,7 +41,9 @@ def prepared_signals(recording: Recording, preparation: Preparation) -> np.ndarr
     """
     if preparation.scaling not in ("none", "robust"):
         raise SleeplibError(f"scaling {preparation.scaling!r} is not known; choose none or robust")
-    rows = [signals.resample(*recording.channel(name), preparation.rate) for name in preparation.montage.values()]
+    rows = [
+        signals.resample(*recording.channel(name), preparation.rate) for name in preparation.montage.values()
+    ]
     x = np.stack([row[: min(map(len, rows))] for row in rows])
     return signals.clip(signals.robust_scale(x)) if preparation.scaling == "robust" else x
 
@@ -58,7 +60,9 @@ def align(recording: Recording, x: np.ndarray, preparation: Preparation) -> tupl
     if hypnogram is None:
         raise SleeplibError(f"{recording.id}: no sleep stages in the file")
     if not np.isclose(hypnogram.epoch_seconds, seconds):
-        raise SleeplibError(f"{recording.id}: epochs of {hypnogram.epoch_seconds:g} s; this cohort's manifest says {seconds:g} s")
+        raise SleeplibError(
+            f"{recording.id}: epochs of {hypnogram.epoch_seconds:g} s; this cohort's manifest says {seconds:g} s"
+        )
     start, size = round(hypnogram.onset * preparation.rate), round(seconds * preparation.rate)
     whole = (x.shape[1] - start) // size
     if whole < 1 or len(hypnogram) > whole + 1:
@@ -118,7 +122,9 @@ def _prepare_one(path, subject, folder, preparation) -> str | None:
         recording = readers.read(path)
         # The table of participants knows the person; the file itself may know age and sex.
         own = recording.subject or subject
-        recording.subject = Subject(subject.id, subject.age or own.age, subject.sex or own.sex, subject.ahi or own.ahi)
+        recording.subject = Subject(
+            subject.id, subject.age or own.age, subject.sex or own.sex, subject.ahi or own.ahi
+        )
         add(recording, folder, preparation, _stamp(path))
     except SleeplibError as error:
         return str(error) if str(path) in str(error) else f"{path}: {error}"
@@ -126,7 +132,13 @@ def _prepare_one(path, subject, folder, preparation) -> str | None:
 
 
 def prepare(
-    manifest: cohorts.Manifest, root: str | Path, folder: str | Path, jobs: int = 1, progress: bool = True, **changes
+    manifest: cohorts.Manifest,
+    root: str | Path,
+    folder: str | Path,
+    jobs: int = 1,
+    progress: bool = True,
+    limit: int | None = None,
+    **changes,
 ) -> tuple["Store", list[str]]:
     """Prepare a cohort: read every night, form the montage, resample, and write the store and its index.
 
@@ -136,6 +148,7 @@ def prepare(
     root : folder of the cohort's files
     folder : folder of the store; nights that are already there, from the same file and settings, are kept
     jobs : processes
+    limit : take only the first recordings
     changes : settings of `Preparation` that differ from the manifest's
 
     Returns
@@ -144,16 +157,22 @@ def prepare(
     failures : list of one line for each recording that could not be used; the others are complete
     """
     folder = Path(folder)
-    preparation = Preparation(**{"montage": manifest.montage, "epoch_seconds": manifest.epoch_seconds} | changes)
-    found = cohorts.recordings(manifest, root)
+    preparation = Preparation(
+        **{"montage": manifest.montage, "epoch_seconds": manifest.epoch_seconds} | changes
+    )
+    found = cohorts.recordings(manifest, root)[:limit]
     folder.mkdir(parents=True, exist_ok=True)
     work = (delayed(_prepare_one)(path, subject, folder, preparation) for path, subject in found)
     results = Parallel(n_jobs=jobs, return_as="generator")(work)
-    bar = tqdm(results, total=len(found), desc=f"preparing {manifest.name}", unit="night", disable=not progress)
+    bar = tqdm(
+        results, total=len(found), desc=f"preparing {manifest.name}", unit="night", disable=not progress
+    )
     failures = [failure for failure in bar if failure]
     good = [path.stem for path, _ in found if not any(str(path) in failure for failure in failures)]
     if not good:
-        raise SleeplibError(f"{root}: none of the {len(found)} recordings could be prepared; the first: {failures[0]}")
+        raise SleeplibError(
+            f"{root}: none of the {len(found)} recordings could be prepared; the first: {failures[0]}"
+        )
     nights = [json.loads((folder / f"{name}.json").read_text()) for name in good]
     entries = [{key: night[key] for key in ("id", "subject", "n_epochs", "digest")} for night in nights]
     _write_json(
@@ -184,7 +203,9 @@ class Store:
         self.folder = Path(folder)
         path = self.folder / "index.json"
         if not path.is_file():
-            raise SleeplibError(f"{self.folder}: not a store of prepared nights (no index.json); make one with `sleeplib prepare`")
+            raise SleeplibError(
+                f"{self.folder}: not a store of prepared nights (no index.json); make one with `sleeplib prepare`"
+            )
         try:
             index = json.loads(path.read_text())
             self.preparation = Preparation(**index["preparation"])

@@ -59,7 +59,13 @@ def validation_accuracy(network, nights: Nights) -> float:
 
 
 def fit(
-    network, train: Nights, valid: Nights, settings: TrainingSettings, folder=None, progress: bool = True, device="cpu"
+    network,
+    train: Nights,
+    valid: Nights,
+    settings: TrainingSettings,
+    folder=None,
+    progress: bool = True,
+    device="cpu",
 ) -> list[dict]:
     """Train a network; it ends with the weights of its best validation step.
 
@@ -82,7 +88,9 @@ def fit(
     network.to(device).train()
     network.normalise(*train.statistics())
     # Adam's weight decay adds lambda * theta to the gradient: that is the gradient of lambda / 2 * |theta|^2 (eq. 15).
-    optimiser = torch.optim.Adam(network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
+    optimiser = torch.optim.Adam(
+        network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
+    )
     sequences = Sequences(train, network.sequence_length, settings.batch_size, settings.seed)
     steps = min(settings.passes * sequences.steps_per_pass, settings.max_steps or 10**12)
     state = Checkpoint(folder, network, optimiser, settings)
@@ -102,7 +110,9 @@ def fit(
                 accuracy = validation_accuracy(network, valid)
                 mean_loss = torch.stack(losses).mean().item()
                 state.seconds = time.perf_counter() - started
-                state.keep({"step": state.step, "loss": mean_loss, "accuracy": accuracy, "seconds": state.seconds})
+                state.keep(
+                    {"step": state.step, "loss": mean_loss, "accuracy": accuracy, "seconds": state.seconds}
+                )
                 bar.set_postfix(loss=f"{mean_loss:.3f}", valid=f"{accuracy:.3f}")
                 losses = []
     network.load_state_dict(state.best)
@@ -130,9 +140,13 @@ class Checkpoint:
             saved = torch.load(self.path, weights_only=True)
             identity = json.loads(saved["identity"])
         except Exception as error:  # torch raises many kinds on a damaged file
-            raise SleeplibError(f"{self.path}: damaged checkpoint ({error}); delete it to start again") from error
+            raise SleeplibError(
+                f"{self.path}: damaged checkpoint ({error}); delete it to start again"
+            ) from error
         if identity != self.identity:
-            raise SleeplibError(f"{self.path}: checkpoint of a run with other settings; choose another folder or delete it")
+            raise SleeplibError(
+                f"{self.path}: checkpoint of a run with other settings; choose another folder or delete it"
+            )
         self.network.load_state_dict(saved["network"])
         self.optimiser.load_state_dict(saved["optimiser"])
         torch.set_rng_state(saved["rng"])

@@ -37,7 +37,9 @@ def bootstrap_by_person(metric, confusions: np.ndarray, n: int = 2000, level: fl
     return metric(confusions.sum(0)), low, high
 
 
-def paired_difference(metric, first: np.ndarray, second: np.ndarray, n: int = 2000, level: float = 0.95, seed: int = 0):
+def paired_difference(
+    metric, first: np.ndarray, second: np.ndarray, n: int = 2000, level: float = 0.95, seed: int = 0
+):
     """Difference of a pooled metric between two systems on the same persons, with its interval.
 
     Both systems are scored on the same resampled persons, so that differences between persons cancel.
@@ -47,7 +49,9 @@ def paired_difference(metric, first: np.ndarray, second: np.ndarray, n: int = 20
     difference, low, high : `metric(first) - metric(second)` and the bounds of its interval
     """
     weights = resamples_by_person(len(first), n, seed)
-    resampled = metric(np.einsum("np,pij->nij", weights, first)) - metric(np.einsum("np,pij->nij", weights, second))
+    resampled = metric(np.einsum("np,pij->nij", weights, first)) - metric(
+        np.einsum("np,pij->nij", weights, second)
+    )
     tail = (1 - level) / 2
     low, high = np.nanquantile(resampled, [tail, 1 - tail], axis=0)
     return metric(first.sum(0)) - metric(second.sum(0)), low, high

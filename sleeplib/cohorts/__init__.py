@@ -12,7 +12,9 @@ from sleeplib.recording import Subject
 
 _HERE = Path(__file__).parents[1]
 # In a checkout the manifests lie beside the package, in a wheel inside it.
-MANIFESTS = next((p for p in (_HERE / "data_manifests", _HERE.parent / "data_manifests") if p.is_dir()), _HERE.parent)
+MANIFESTS = next(
+    (p for p in (_HERE / "data_manifests", _HERE.parent / "data_manifests") if p.is_dir()), _HERE.parent
+)
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Manifest:
     epoch_seconds: float = 30.0
     simulated: bool = False
     licence: str = ""
+    source: str = ""
     citation: str = ""
     participants: str = ""
     simulation: dict = field(default_factory=dict)
@@ -53,7 +56,9 @@ def load(name: str | Path) -> Manifest:
     try:
         return Manifest(**yaml.safe_load(path.read_text()))
     except (TypeError, yaml.YAMLError) as error:
-        raise SleeplibError(f"{path}: not a valid manifest ({str(error).replace('Manifest.__init__() ', '')})") from error
+        raise SleeplibError(
+            f"{path}: not a valid manifest ({str(error).replace('Manifest.__init__() ', '')})"
+        ) from error
 
 
 def recordings(manifest: Manifest, root: str | Path) -> list[tuple[Path, Subject]]:
@@ -66,7 +71,9 @@ def recordings(manifest: Manifest, root: str | Path) -> list[tuple[Path, Subject
     """
     root = Path(root)
     if not root.is_dir():
-        raise SleeplibError(f"{root}: no such folder; it should hold the files of cohort {manifest.name!r} ({manifest.files})")
+        raise SleeplibError(
+            f"{root}: no such folder; it should hold the files of cohort {manifest.name!r} ({manifest.files})"
+        )
     paths = sorted(root.glob(manifest.files))
     if not paths:
         raise SleeplibError(f"{root}: no file {manifest.files} of cohort {manifest.name!r} here")
@@ -93,7 +100,9 @@ def _participants(path: Path) -> dict[str, Subject]:
         key = row.get("record") or row.get("participant_id") or row.get("subject")
         age = float(row["age"]) if row.get("age") == row.get("age") and row.get("age") else None
         sex = str(row.get("sex", "")).upper()[:1]
-        people[key] = Subject(str(row.get("subject") or key).zfill(2), age, sex if sex in ("F", "M") else None)
+        people[key] = Subject(
+            str(row.get("subject") or key).zfill(2), age, sex if sex in ("F", "M") else None
+        )
     return people
 
 
@@ -118,13 +127,40 @@ def folds(persons, k: int, n_valid: int, seed: int = 0) -> list[dict[str, np.nda
     persons = np.asarray(persons)
     people = np.random.default_rng(seed).permutation(np.unique(persons))
     if k > len(people) or k < 2:
-        raise SleeplibError(f"{k} folds need between 2 and {len(people)} persons; this cohort has {len(people)}")
+        raise SleeplibError(
+            f"{k} folds need between 2 and {len(people)} persons; this cohort has {len(people)}"
+        )
     parts = np.array_split(people, k)
     result = []
     for i, test in enumerate(parts):
-        rest = np.concatenate(parts[i + 1 :] + parts[:i])  # rotate, so that validation persons differ between folds
+        rest = np.concatenate(
+            parts[i + 1 :] + parts[:i]
+        )  # rotate, so that validation persons differ between folds
         if n_valid >= len(rest):
-            raise SleeplibError(f"{n_valid} validation persons leave nobody to train on in fold {i + 1} of {k}")
+            raise SleeplibError(
+                f"{n_valid} validation persons leave nobody to train on in fold {i + 1} of {k}"
+            )
         sets = {"train": rest[n_valid:], "valid": rest[:n_valid], "test": test}
         result.append({part: np.flatnonzero(np.isin(persons, who)) for part, who in sets.items()})
     return result
+
+
+def split(persons, n_valid: int, n_test: int, seed: int = 0) -> dict[str, np.ndarray]:
+    """One split by person: `n_test` persons to test on, `n_valid` to choose the step by, the others to train on.
+
+    Raises
+    ------
+    SleeplibError
+        If nobody would be left to train on.
+    """
+    people = np.random.default_rng(seed).permutation(np.unique(persons))
+    if min(n_valid, n_test) < 1 or n_valid + n_test >= len(people):
+        raise SleeplibError(
+            f"{n_valid} validation and {n_test} test persons out of {len(people)}: one of each part is needed at least"
+        )
+    sets = {
+        "train": people[n_valid + n_test :],
+        "valid": people[n_test : n_valid + n_test],
+        "test": people[:n_test],
+    }
+    return {part: np.flatnonzero(np.isin(persons, who)) for part, who in sets.items()}

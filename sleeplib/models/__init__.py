@@ -15,7 +15,7 @@ NETWORKS = {
 CLASSICAL = {"majority": "Majority", "band-power-lda": "BandPowerLDA"}
 
 
-def classical(name: str):
+def baseline(name: str):
     """An unfitted classical baseline, one of `CLASSICAL`."""
     if name not in CLASSICAL:
         raise SleeplibError(f"no baseline is called {name!r}; there are {', '.join(CLASSICAL)}")

@@ -8,7 +8,14 @@ from sleeplib.sampling import Nights
 from sleeplib.stages import STAGES, UNSCORED
 
 # Hz, lower bound included; the field's usual bands.
-BANDS = {"delta": (0.5, 4), "theta": (4, 8), "alpha": (8, 12), "sigma": (12, 16), "beta": (16, 30), "gamma": (30, 45)}
+BANDS = {
+    "delta": (0.5, 4),
+    "theta": (4, 8),
+    "alpha": (8, 12),
+    "sigma": (12, 16),
+    "beta": (16, 30),
+    "gamma": (30, 45),
+}
 
 
 def band_powers(images: torch.Tensor, rate: float = 100.0) -> np.ndarray:
@@ -40,7 +47,9 @@ class BandPowerLDA:
 
     def fit(self, train: Nights, rate: float = 100.0) -> "BandPowerLDA":
         scored, self.rate = train.labels != UNSCORED, rate
-        self.lda = LinearDiscriminantAnalysis().fit(band_powers(train.images[scored], rate), train.labels[scored])
+        self.lda = LinearDiscriminantAnalysis().fit(
+            band_powers(train.images[scored], rate), train.labels[scored]
+        )
         return self
 
     def posteriors(self, images: torch.Tensor) -> np.ndarray:

@@ -81,7 +81,9 @@ class BNGRULayer(nn.Module):
         h = x.new_zeros(2, H, s.shape[-1])
         states, statistics_h, statistics_hh = [], [], []
         # unbind, not indexing: the gradient of x[t] would fill a tensor of the size of x at every step
-        for t, (gates, candidate) in enumerate(zip(x[:, :, : 2 * H].unbind(), x[:, :, 2 * H :].unbind(), strict=True)):
+        for t, (gates, candidate) in enumerate(
+            zip(x[:, :, : 2 * H].unbind(), x[:, :, 2 * H :].unbind(), strict=True)
+        ):
             recurrent, statistics = self.norm_h(torch.bmm(self.W_h, h), t)
             r, z = torch.addcmul(gates, self.gain_h, recurrent).sigmoid().chunk(2, dim=1)
             statistics_h.append(statistics)

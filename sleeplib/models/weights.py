@@ -48,11 +48,15 @@ def load(path: str | Path):
         card = json.loads(path.with_suffix(".json").read_text())
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
-        raise SleeplibError(f"{error.filename}: missing; weights are a .safetensors file and its .json card") from error
+        raise SleeplibError(
+            f"{error.filename}: missing; weights are a .safetensors file and its .json card"
+        ) from error
     except ValueError as error:
         raise SleeplibError(f"{path.with_suffix('.json')}: damaged card ({error})") from error
     if digest != card.get("sha256"):
-        raise SleeplibError(f"{path}: not the weights that its card describes (SHA-256 differs); copy or train them again")
+        raise SleeplibError(
+            f"{path}: not the weights that its card describes (SHA-256 differs); copy or train them again"
+        )
     try:
         network = models.build(card["network"], **card["settings"])
         network.load_state_dict(load_file(path))

@@ -19,7 +19,9 @@ def _reader(path, which: int):
     if not path.is_file():
         raise SleeplibError(f"{path}: no such file")
     if path.suffix.lower() not in _READERS:
-        raise SleeplibError(f"{path}: cannot read {path.suffix or 'a file without suffix'}; known: {', '.join(_READERS)}")
+        raise SleeplibError(
+            f"{path}: cannot read {path.suffix or 'a file without suffix'}; known: {', '.join(_READERS)}"
+        )
     return _READERS[path.suffix.lower()][which]
 
 

@@ -26,7 +26,9 @@ def _open(path) -> edfio.Edf:
     except OSError as error:
         raise SleeplibError(f"{path}: cannot be opened ({error.strerror})") from error
     except ValueError as error:
-        raise SleeplibError(f"{path}: not an EDF file (its header is damaged or of another format)") from error
+        raise SleeplibError(
+            f"{path}: not an EDF file (its header is damaged or of another format)"
+        ) from error
     expected, found = header_bytes + max(n_records, 0) * samples * 2, path.stat().st_size
     if found < expected:
         raise SleeplibError(
@@ -153,7 +155,9 @@ def write_edf(recording: Recording, path) -> None:
                 recording.signals, recording.rates, recording.channels, recording.units, strict=True
             )
         ],
-        patient=edfio.Patient(code=subject.id.replace(" ", "_"), sex=subject.sex or "X", additional=additional),
+        patient=edfio.Patient(
+            code=subject.id.replace(" ", "_"), sex=subject.sex or "X", additional=additional
+        ),
         recording=edfio.Recording(startdate=start.date() if start else None),
         starttime=start.time() if start else time(0, 0, 0),
         annotations=annotations_of(recording.hypnogram, recording.events),

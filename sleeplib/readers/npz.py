@@ -14,15 +14,23 @@ def _load(path) -> dict:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: file[key] for key in ("x", "y", "fs") if key in file}
-            label = file["ch_label"] if "ch_label" in file and file["ch_label"].dtype != object else np.array("EEG")
+            label = (
+                file["ch_label"]
+                if "ch_label" in file and file["ch_label"].dtype != object
+                else np.array("EEG")
+            )
     except (OSError, ValueError, BadZipFile, EOFError) as error:
         raise SleeplibError(f"{path}: not a readable .npz file ({error})") from error
     missing = {"x", "y", "fs"} - arrays.keys()
     if missing:
-        raise SleeplibError(f"{path}: has no array {', '.join(sorted(missing))}; expected x, y and fs (DeepSleepNet layout)")
+        raise SleeplibError(
+            f"{path}: has no array {', '.join(sorted(missing))}; expected x, y and fs (DeepSleepNet layout)"
+        )
     x, y = arrays["x"], arrays["y"]
     if x.ndim not in (2, 3) or len(x) != len(y):
-        raise SleeplibError(f"{path}: x {x.shape} and y {y.shape} do not fit; expected x (N, samples, channels), y (N,)")
+        raise SleeplibError(
+            f"{path}: x {x.shape} and y {y.shape} do not fit; expected x (N, samples, channels), y (N,)"
+        )
     return arrays | {"x": x.reshape(len(x), x.shape[1], -1), "ch_label": np.atleast_1d(label)}
 
 

@@ -1,0 +1,68 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Results
+#
+# Every number on this page is read from a *result record*: a JSON file that says what was measured, on which data, with
+# which parameters, by which version of the code and on which machine. Nothing here was typed by hand. Results on
+# simulated and on real nights stand in separate tables, because they answer different questions.
+
+# %% tags=["setup", "remove-cell"]
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec("sleeplib") is None:  # on Colab, which starts without it
+    package = "sleeplib @ git+https://github.com/sleeplib/sleeplib"
+    subprocess.check_call([sys.executable, "-m", "pip", "install", "-q", package])
+
+# %% tags=["parameters"]
+only = ""  # a record's name: show this one alone
+
+# %% tags=["hide-input"]
+from IPython.display import Markdown, display
+from sleeplib import results
+
+
+def show(record):
+    """A record as the book prints it: title, table, and where it comes from."""
+    data, device, git = record["data"], record["device"], record["git"] or {}
+    kind = "simulated" if record["simulated"] else "real"
+    display(Markdown(f"### {record['title']} ({kind})"))
+    display(results.table(record))
+    where = f"{data['recordings']} nights of {data['persons']} persons, {data['epochs']:,} epochs of {data['epoch_seconds']:g} s"
+    made = f"{record['date'][:10]}, {record['seconds'] / 60:.1f} min on {device['cpu']} ({device['cores']} cores)"
+    code = f"sleeplib {record['versions']['sleeplib']}, torch {record['versions']['torch']}, commit {git.get('commit', 'unknown')[:10]}"
+    display(Markdown(f"Pooled over epochs; brackets: 95 % intervals over persons. {where}. {made}. {code}. Data SHA-256 {data['digest'][:16]}."))
+
+
+records = [r for name, r in sorted(results.latest(results.load_all()).items()) if only in ("", name)]
+
+# %% [markdown]
+# ## Simulated nights
+#
+# The embedded cohort, trained and tested on the machine that built this book.
+
+# %% tags=["hide-input"]
+for record in records:
+    if record["simulated"]:
+        show(record)
+
+# %% [markdown]
+# ## Real nights
+
+# %% tags=["hide-input"]
+for record in records:
+    if not record["simulated"]:
+        show(record)

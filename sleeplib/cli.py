@@ -1,0 +1,296 @@
+"""The door: `sleeplib simulate | prepare | train | evaluate | run`."""
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+from sleeplib import __version__
+from sleeplib.errors import SleeplibError
+
+# Nothing heavy is imported here: each command imports what it needs, so that --help answers at once.
+
+EPILOG = """\
+a first tour, from a seed to a table (simulated nights, a few minutes on a laptop):
+  sleeplib simulate embedded --persons 10 --out data/embedded
+  sleeplib prepare embedded --root data/embedded --out data/prepared/embedded
+  sleeplib train seqsleepnet --store data/prepared/embedded --out runs/first --steps 300 --learning-rate 1e-3
+  sleeplib evaluate runs/first/seqsleepnet.safetensors --store data/prepared/embedded
+
+the experiments of the book:
+  sleeplib run --plan                    what there is, what it needs and how long it takes
+  sleeplib run --profile demo            run them all; finished ones are skipped
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command line; returns the exit code: 0 done, 1 some recordings failed, 2 bad input, 130 interrupted."""
+    arguments = parser().parse_args(argv)
+    try:
+        return arguments.command(arguments) or 0
+    except SleeplibError as error:
+        print(f"sleeplib: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("sleeplib: interrupted; run the same command again to go on where it stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output has gone: `sleeplib run --plan | head`
+        sys.stdout = open(os.devnull, "w")
+        return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    top = argparse.ArgumentParser(
+        prog="sleeplib",
+        description="Deep-learning sleep staging, step by step: simulate or prepare nights, train, evaluate, run the book's experiments.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"sleeplib {__version__}")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for add in (_simulate, _prepare, _train, _evaluate, _run):
+        add(commands)
+    return top
+
+
+def _command(commands, name: str, function, help: str, description: str) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        name, help=help, description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    command.set_defaults(command=function)
+    return command
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
+
+
+def _jobs(command) -> None:
+    command.add_argument("--jobs", type=_positive, default=os.cpu_count(), help="processes side by side")
+
+
+def _pairs(items: list[str], option: str) -> dict[str, str]:
+    pairs = dict(item.partition("=")[::2] for item in items)
+    if "" in pairs or "" in pairs.values():
+        raise SleeplibError(f"{option} takes NAME=VALUE, not {' '.join(items)}")
+    return pairs
+
+
+def _values(items: list[str]) -> dict:
+    import yaml
+
+    return {name: yaml.safe_load(value) for name, value in _pairs(items, "--set").items()}
+
+
+def _simulate(commands) -> None:
+    command = _command(
+        commands, "simulate", simulate, "make a cohort of simulated nights",
+        "Simulate a cohort: one EDF+ file per night with its hypnogram as annotations, and participants.tsv. The same "
+        "manifest gives the same bytes, whatever the number of jobs; an interrupted run goes on where it stopped.",
+    )  # fmt: skip
+    command.add_argument(
+        "cohort",
+        nargs="?",
+        default="embedded",
+        help="manifest by name or path; it holds the seed and the population",
+    )
+    command.add_argument("--out", type=Path, help="folder of the files (default: data/COHORT)")
+    command.add_argument(
+        "--persons", type=_positive, help="instead of the manifest's number (default: the manifest's)"
+    )
+    command.add_argument(
+        "--hours", type=float, help="length of each night (default: the manifest's, about 8)"
+    )
+    _jobs(command)
+
+
+def simulate(a) -> None:
+    """`sleeplib simulate`."""
+    from dataclasses import asdict
+
+    from sleeplib import cohorts, simulator
+    from sleeplib.results import data_folder
+
+    manifest = cohorts.load(a.cohort)
+    if not manifest.simulation:
+        raise SleeplibError(
+            f"{manifest.name} is a cohort of real nights; its manifest has nothing to simulate"
+        )
+    out = a.out or data_folder() / manifest.name
+    paths = simulator.simulate(asdict(manifest), out, persons=a.persons, hours=a.hours, jobs=a.jobs)
+    print(f"{len(paths)} simulated nights in {out}")
+
+
+def _prepare(commands) -> None:
+    command = _command(
+        commands, "prepare", prepare, "read a cohort into a store of prepared nights",
+        "Read each recording of a cohort, form the manifest's channels, resample, align with the stages, and write int16 "
+        "arrays with an index. Recordings that cannot be used are listed and skipped, the rest completes (exit code 1); "
+        "nights that are done already are kept.",
+    )  # fmt: skip
+    command.add_argument("cohort", help="manifest by name or path, such as embedded or sleep-edf-npz")
+    command.add_argument("--root", type=Path, required=True, help="folder that holds the cohort's files")
+    command.add_argument("--out", type=Path, required=True, help="folder of the store")
+    command.add_argument("--rate", type=float, default=100.0, help="samples per second")
+    command.add_argument(
+        "--scaling",
+        choices=("none", "robust"),
+        default="none",
+        help="robust: median and IQR, clipped to +-20",
+    )
+    command.add_argument("--montage", nargs="+", metavar="ROLE=CHANNEL", default=[],
+                         help="channels to use instead of the manifest's; 'A - B' is a difference")  # fmt: skip
+    _jobs(command)
+
+
+def prepare(a) -> int:
+    """`sleeplib prepare`."""
+    from sleeplib import cohorts, store
+
+    changes = {"rate": a.rate, "scaling": a.scaling}
+    if a.montage:
+        changes["montage"] = _pairs(a.montage, "--montage")
+    prepared, failures = store.prepare(cohorts.load(a.cohort), a.root, a.out, a.jobs, **changes)
+    for failure in failures:
+        print(f"sleeplib: {failure}", file=sys.stderr)
+    hours = sum(e["n_epochs"] for e in prepared.recordings) * prepared.epoch_seconds / 3600
+    channels = ", ".join(f"{role} ({channel})" for role, channel in prepared.preparation.montage.items())
+    print(
+        f"{len(prepared)} nights of {len(set(prepared.persons))} persons, {hours:.1f} h of {channels} in {a.out}"
+    )
+    if failures:
+        print(f"{len(failures)} recordings could not be used; they are listed in {a.out / 'index.json'}")
+    return 1 if failures else 0
+
+
+def _train(commands) -> None:
+    command = _command(
+        commands, "train", train, "train a network on a store",
+        "Train a network on the persons of a store, keep the step of best validation accuracy, and write its weights with "
+        "a card. Persons set apart for the test are never touched. The defaults are the paper's. A run that was "
+        "interrupted goes on from its checkpoint when the same command is given again, to the same bits.",
+    )  # fmt: skip
+    from sleeplib.models import NETWORKS
+
+    command.add_argument("network", choices=NETWORKS, help="which network")
+    command.add_argument("--store", type=Path, required=True, help="folder made by `sleeplib prepare`")
+    command.add_argument(
+        "--out", type=Path, required=True, help="folder of the run: checkpoint, weights, card, history"
+    )
+    command.add_argument(
+        "--valid-persons", type=_positive, default=2, help="persons to choose the best step by"
+    )
+    command.add_argument(
+        "--test-persons", type=_positive, default=4, help="persons kept for `sleeplib evaluate`"
+    )
+    command.add_argument(
+        "--steps", type=_positive, help="stop after this many steps (default: the passes decide)"
+    )
+    command.add_argument("--passes", type=_positive, help="passes over all sequences (default: the paper's)")
+    command.add_argument("--learning-rate", type=float, default=1e-4)
+    command.add_argument("--batch-size", type=_positive, default=32, help="sequences in a batch")
+    command.add_argument(
+        "--seed", type=int, default=0, help="of the split, the weights, the batches and the dropout"
+    )
+    command.add_argument(
+        "--set",
+        nargs="+",
+        metavar="NAME=VALUE",
+        default=[],
+        help="settings of the network, such as sequence_length=10",
+    )
+
+
+def train(a) -> None:
+    """`sleeplib train`."""
+    from sleeplib import cohorts, protocol
+    from sleeplib.store import Store
+
+    store = Store(a.store)
+    recipe = {"learning_rate": a.learning_rate, "batch_size": a.batch_size, "seed": a.seed}
+    recipe |= {name: value for name, value in (("max_steps", a.steps), ("passes", a.passes)) if value}
+    split = cohorts.split(store.persons, a.valid_persons, a.test_persons, a.seed)
+    system = protocol.System(a.network, a.network, _values(a.set), recipe)
+    network = protocol.train(store, split, system, a.out)
+    print(
+        f"validation accuracy {100 * network.card['validation_accuracy']:.1f} %; weights in {a.out / a.network}.safetensors"
+    )
+
+
+def _evaluate(commands) -> None:
+    command = _command(
+        commands, "evaluate", evaluate, "score a trained network on persons it has never seen",
+        "Stage every night of a store whose person was not in training or validation, and print the pooled numbers with 95 % "
+        "intervals by person, beside the majority class and a linear discriminant on band powers.",
+    )  # fmt: skip
+    command.add_argument("weights", type=Path, help="a .safetensors file with its card")
+    command.add_argument("--store", type=Path, required=True, help="folder of prepared nights to stage")
+    command.add_argument(
+        "--train-store",
+        type=Path,
+        help="where the training persons are, for the baselines (default: the same store)",
+    )
+    command.add_argument(
+        "--record", type=Path, help="also write a result record NAME.json and its predictions NAME.npz"
+    )
+
+
+def evaluate(a) -> None:
+    """`sleeplib evaluate`."""
+    from sleeplib import protocol, results
+    from sleeplib.models import weights
+    from sleeplib.store import Store
+
+    started = time.perf_counter()
+    network, store = weights.load(a.weights), Store(a.store)
+    systems, predictions = protocol.assess(network, store, Store(a.train_store) if a.train_store else store)
+    record = {
+        "title": f"{network.card['network']} on persons it has never seen", "simulated": store.simulated,
+        "parameters": {"weights": network.card["sha256"], "training": network.card["training"]},
+        "data": protocol.describe(store, predictions), "rows": predictions.rows(systems),
+    }  # fmt: skip
+    kind = "simulated nights" if store.simulated else "real nights"
+    print(
+        f"{store.cohort}: {record['data']['recordings']} {kind} of {record['data']['persons']} persons, pooled, 95 % intervals by person"
+    )
+    print(results.table(record).to_string(index=False))
+    if a.record:
+        record |= {"seconds": time.perf_counter() - started, "predictions": predictions.arrays()}
+        print(f"record in {results.write(a.record.stem, folder=a.record.parent, **record)}")
+
+
+def _run(commands) -> None:
+    command = _command(
+        commands, "run", run, "run the notebooks of the book",
+        "Run notebooks through papermill. Finished ones (same notebook, parameters, package and data) are skipped; an unknown "
+        "parameter is an error; a notebook that fails is kept up to the failing cell.",
+    )  # fmt: skip
+    command.add_argument("notebooks", nargs="*", help="names without suffix (default: all)")
+    command.add_argument("--profile", choices=("smoke", "demo", "paper"), default="demo",
+                         help="smoke: seconds; demo: the embedded cohort on a laptop; paper: the papers' settings")  # fmt: skip
+    command.add_argument(
+        "--set", nargs="+", metavar="NAME=VALUE", default=[], help="parameters of the notebooks"
+    )
+    command.add_argument(
+        "--plan", action="store_true", help="only print parameters, data, and expected times"
+    )
+    command.add_argument("--force", action="store_true", help="run again what is finished")
+
+
+def run(a) -> None:
+    """`sleeplib run`."""
+    from sleeplib import experiments
+
+    if a.plan:
+        print(experiments.describe(experiments.plan(a.profile, a.notebooks, _values(a.set))))
+    else:
+        experiments.run(a.profile, a.notebooks, _values(a.set), force=a.force)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,123 @@
+"""The book: a mirror of the repository with executed notebooks in it, and Jupyter Book on top."""
+
+import hashlib
+import importlib.util
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from sleeplib.errors import SleeplibError
+from sleeplib.experiments.notebooks import repository
+from sleeplib.results import build_folder, root
+
+# Jupyter Book wants these at the root of its source; a `_static` there would land on every page.
+AT_THE_ROOT = ("_config.yml", "_toc.yml", "references.bib")
+MATHJAX = ("tex-mml-chtml.js", "output/chtml/fonts/woff-v2")  # 1.6 MB of the package's 24
+
+
+def stage_book(book=None) -> Path:
+    """Make `src` in the build folder what Jupyter Book is to see; unchanged files are left alone.
+
+    The tree mirrors the repository: `book/`, the executed `notebooks/`, and `sleeplib/` for the chapters that
+    quote code. Jupyter Book derives the Colab, Binder and edit links of a page from its place in the tree.
+
+    Raises
+    ------
+    SleeplibError
+        If a notebook of the table of contents has not been run.
+    """
+    book = Path(book or root() / "book")
+    source = build_folder() / "src"
+    wanted = {source / name: (book / name).read_bytes() for name in AT_THE_ROOT}
+    wanted[source / "_config.yml"] = _config(book / "_config.yml")
+    wanted |= _tree(book, source / "book", leave=AT_THE_ROOT)
+    wanted |= _tree(root() / "sleeplib", source / "sleeplib", suffix=".py")
+    wanted |= {
+        source / f"{page}.ipynb": _executed(page) for page in _pages(book) if page.startswith("notebooks/")
+    }
+    wanted |= _mathjax(source / "book" / "_vendor" / "mathjax")
+    for path in source.rglob("*"):
+        if path.is_file() and path not in wanted:
+            path.unlink()
+    for path, content in wanted.items():
+        if not path.exists() or path.read_bytes() != content:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+    return source
+
+
+def build_book(book=None) -> Path:
+    """Build the pages into `html` of the build folder unless nothing changed; print and return the first.
+
+    Each warning (a broken link, citation, term or image) is an error; the earlier pages stay then.
+
+    Raises
+    ------
+    SleeplibError
+        If the build fails; Jupyter Book has printed why.
+    """
+    source, build = stage_book(book), build_folder()
+    html, stamp = build / "html", build / "html.digest"
+    first, digest = html / f"{_pages(source)[0]}.html", _digest(source)
+    if not (first.exists() and stamp.exists() and stamp.read_text() == digest):
+        door = Path(sys.executable).with_name("jupyter-book")
+        strict = ("-W", "-n", "--keep-going", "-q")
+        command = [door, "build", *strict, "--path-output", build, source]
+        if subprocess.run(command, stdout=subprocess.DEVNULL).returncode:  # warnings go to stderr
+            raise SleeplibError(f"{source}: the book was not built; the messages above say why")
+        shutil.rmtree(html, ignore_errors=True)
+        (build / "_build" / "html").replace(html)
+        stamp.write_text(digest)
+    print(f"The book is ready. Its first page:\n{first}")
+    return first
+
+
+def _config(path: Path) -> bytes:
+    """`_config.yml` with the repository's address."""
+    import yaml
+
+    config = yaml.safe_load(path.read_text())
+    config["repository"] = config.get("repository", {}) | {"url": repository()}
+    return yaml.safe_dump(config, sort_keys=False, allow_unicode=True).encode()
+
+
+def _pages(book: Path) -> list[str]:
+    """Every page in `_toc.yml`, in order."""
+    import yaml
+
+    def walk(node):
+        if isinstance(node, dict):
+            yield from (value for key, value in node.items() if key in ("root", "file"))
+            yield from (page for value in node.values() for page in walk(value))
+        elif isinstance(node, list):
+            yield from (page for item in node for page in walk(item))
+
+    return list(walk(yaml.safe_load((book / "_toc.yml").read_text())))
+
+
+def _tree(folder: Path, target: Path, suffix: str = "", leave=()) -> dict[Path, bytes]:
+    """Contents of a folder's files under their place in `target`."""
+    paths = [path for path in folder.rglob(f"*{suffix}") if path.is_file() and path.name not in leave]
+    return {target / path.relative_to(folder): path.read_bytes() for path in paths}
+
+
+def _executed(page: str) -> bytes:
+    path = build_folder() / f"{page}.ipynb"
+    if not path.exists():
+        raise SleeplibError(f"{path}: this notebook has not been run; run `sleeplib run {path.stem}` first")
+    return path.read_bytes()
+
+
+def _mathjax(target: Path) -> dict[Path, bytes]:
+    """MathJax out of an installed package: the pages load nothing from the network."""
+    mathjax = Path(importlib.util.find_spec("sphinx-mathjax-offline").origin).parent / "static" / "mathjax"
+    script, fonts = MATHJAX
+    return {target / script: (mathjax / script).read_bytes()} | _tree(mathjax / fonts, target / fonts)
+
+
+def _digest(source: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(path for path in source.rglob("*") if path.is_file()):
+        digest.update(str(path.relative_to(source)).encode() + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()

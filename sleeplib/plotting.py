@@ -1,0 +1,222 @@
+"""Numbers in, pictures out: one palette, one order of the stages, units on every axis."""
+
+from datetime import timedelta
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.colors import ListedColormap
+from matplotlib.dates import DateFormatter, date2num
+
+from sleeplib import signals
+from sleeplib.recording import Recording
+from sleeplib.stages import STAGES, UNSCORED
+
+# Safe for colour-blind readers, ordered in luminance so that it survives grey printing.
+COLOURS = {"W": "#E69F00", "N1": "#56B4E9", "N2": "#0072B2", "N3": "#1B2A49", "REM": "#CC3311"}
+UNSCORED_COLOUR = "#BBBBBB"
+# Top to bottom in a hypnogram: W, REM, N1, N2, N3.
+LEVEL = {"W": 4, "REM": 3, "N1": 2, "N2": 1, "N3": 0}
+WIDTH = 7.6  # inches: 760 px at 100 dpi, a page's column
+
+
+def use_style() -> None:
+    """Set matplotlib's defaults for the book."""
+    plt.rcParams.update(
+        {
+            "figure.figsize": (WIDTH, 3.0), "figure.dpi": 100, "savefig.dpi": 160, "figure.facecolor": "white",
+            "figure.constrained_layout.use": True, "axes.spines.top": False, "axes.spines.right": False,
+            "axes.titlesize": 10, "axes.titlelocation": "left", "axes.labelsize": 9, "xtick.labelsize": 8,
+            "ytick.labelsize": 8, "legend.fontsize": 8, "legend.frameon": False, "font.size": 9,
+        }
+    )  # fmt: skip
+
+
+def _axes(ax, height: float = 3.0):
+    return ax if ax is not None else plt.subplots(figsize=(WIDTH, height))[1]
+
+
+def _time_axis(ax, n: int, epoch_seconds: float, start=None) -> np.ndarray:
+    """Epoch edges `(n + 1,)`: clock time where the recording has one, else hours; labels the axis."""
+    if start is None:
+        ax.set_xlabel("time (h)")
+        return np.arange(n + 1) * epoch_seconds / 3600
+    ax.xaxis.set_major_formatter(DateFormatter("%H:%M"))
+    ax.set_xlabel("clock time")
+    first, last = date2num(start), date2num(start + timedelta(seconds=n * epoch_seconds))
+    return np.linspace(first, last, n + 1)
+
+
+def hypnogram(
+    stages, epoch_seconds: float = 30.0, start=None, ax=None, label: str = "", colour: str | None = None
+):
+    """Draw stages `(N,)` as a step line with W, REM, N1, N2, N3 from top to bottom; REM is thick, unscored epochs are gaps."""
+    ax, stages = _axes(ax, 2.0), np.asarray(stages)
+    edges = _time_axis(ax, len(stages), epoch_seconds, start)
+    levels = np.full(len(stages), np.nan)
+    for code, name in enumerate(STAGES):
+        levels[stages == code] = LEVEL[name]
+    ax.stairs(levels, edges, baseline=None, color=colour or "#444444", lw=0.9, label=label or None)
+    rem = np.where(stages == STAGES.index("REM"), float(LEVEL["REM"]), np.nan)
+    ax.hlines(rem, edges[:-1], edges[1:], color=COLOURS["REM"], lw=3)
+    ax.set(yticks=list(LEVEL.values()), yticklabels=list(LEVEL), ylim=(-0.4, 4.4), xlim=(edges[0], edges[-1]))
+    return ax
+
+
+def errors(truth, predicted, epoch_seconds: float = 30.0, start=None, ax=None):
+    """Mark the epochs whose prediction differs from the truth, coloured by the true stage."""
+    ax, truth, predicted = _axes(ax, 0.6), np.asarray(truth), np.asarray(predicted)
+    edges = _time_axis(ax, len(truth), epoch_seconds, start)
+    wrong = np.flatnonzero((truth != predicted) & (truth != UNSCORED))
+    ax.vlines(edges[wrong], 0, 1, color=[COLOURS[STAGES[s]] for s in truth[wrong]], lw=0.8)
+    ax.set(yticks=[], ylim=(0, 1), xlim=(edges[0], edges[-1]), ylabel="errors")
+    return ax
+
+
+def hypnodensity(posteriors, epoch_seconds: float = 30.0, start=None, ax=None):
+    """Draw posteriors `(N, 5)` as stacked areas, W on top."""
+    ax, posteriors = _axes(ax, 1.8), np.asarray(posteriors)
+    edges = _time_axis(ax, len(posteriors), epoch_seconds, start)
+    order = sorted(STAGES, key=LEVEL.get)
+    top = np.cumsum([posteriors[:, STAGES.index(name)] for name in order], axis=0)
+    for name, low, high in zip(order, np.vstack([np.zeros(len(posteriors)), top[:-1]]), top, strict=True):
+        ax.fill_between(edges[:-1], low, high, step="post", color=COLOURS[name], lw=0, label=name)
+    ax.set(ylim=(0, 1), xlim=(edges[0], edges[-1]), ylabel="probability")
+    return ax
+
+
+def stage_legend(figure, ncols: int = 5, **where) -> None:
+    """One legend of the five stages for a figure, outside above by default."""
+    handles = [plt.Rectangle((0, 0), 1, 1, color=COLOURS[name]) for name in LEVEL]
+    figure.legend(handles, list(LEVEL), ncols=ncols, **{"loc": "outside upper right"} | where)
+
+
+def spectrogram(x, rate: float, epoch_seconds: float = 30.0, start=None, ax=None, top: float = 30.0):
+    """Draw the whole-night spectrogram of a channel in microvolts: median power of each epoch's frames, in dB."""
+    ax = _axes(ax, 2.2)
+    if rate > 128:
+        x, rate = signals.resample(x, rate, 100.0), 100.0
+    size = round(epoch_seconds * rate)
+    image = np.median(signals.log_power_image(x[: len(x) // size * size].reshape(-1, size), rate), axis=1)
+    hertz = np.arange(129) * rate / 256
+    edges = _time_axis(ax, len(image), epoch_seconds, start)
+    shown = hertz <= top
+    low, high = np.percentile(image[:, shown], [2, 99])
+    bins = np.arange(shown.sum() + 1) * rate / 256 - rate / 512
+    mesh = ax.pcolormesh(edges, bins, image[:, shown].T, cmap="viridis", vmin=low, vmax=high, rasterized=True)
+    ax.set(ylabel="frequency (Hz)", ylim=(0, top), xlim=(edges[0], edges[-1]))
+    ax.figure.colorbar(mesh, ax=ax, label="power (dB)", pad=0.01)
+    return ax
+
+
+def traces(recording: Recording, onset: float, seconds: float = 30.0, channels=None, ax=None):
+    """Draw a page of signals, each on a line of its own with a scale bar.
+
+    EEG and EOG share one scale so that they can be compared; a channel that is much smaller (EMG) has its own, written beside it.
+    """
+    channels = channels or recording.channels
+    ax = _axes(ax, 0.5 * len(channels) + 0.6)
+    pieces = {}
+    for name in channels:
+        x, rate = recording.channel(name)
+        piece = x[round(onset * rate) : round((onset + seconds) * rate)]
+        pieces[name] = (onset + np.arange(len(piece)) / rate, piece - np.median(piece))
+    eeg = [p for name, (_, p) in pieces.items() if "chin" not in name.lower() and "emg" not in name.lower()]
+    shared = max((np.percentile(np.abs(p), 99.5) for p in eeg), default=50.0) * 1.6
+    for i, (name, (t, piece)) in enumerate(pieces.items()):
+        muscle = "chin" in name.lower() or "emg" in name.lower()
+        scale = max(np.percentile(np.abs(piece), 99.5) * 2.5, 1.0) if muscle else shared
+        ax.plot(t, np.clip(piece / scale, -0.9, 0.9) - i, lw=0.6, color="#888888" if muscle else "#222222")
+    bar = _round_number(shared)
+    right = onset + seconds * 1.012
+    ax.plot([right, right], [-bar / shared / 2, bar / shared / 2], color="black", lw=2, clip_on=False)
+    ax.text(right + seconds * 0.008, 0, f"{bar:g} µV", va="center", fontsize=8)
+    ax.set(yticks=-np.arange(len(pieces)), yticklabels=list(pieces), ylim=(-len(pieces) + 0.3, 0.9))
+    ax.set(xlim=(onset, onset + seconds), xlabel="time from lights off (s)")
+    ax.xaxis.grid(True, color="#dddddd", lw=0.5)
+    return ax
+
+
+def _round_number(x: float) -> float:
+    """The largest of 1, 2, 5 times a power of ten that is not above x."""
+    power = 10.0 ** np.floor(np.log10(x))
+    return max(m * power for m in (1, 2, 5) if m * power <= x * 1.0001)
+
+
+def confusion_matrix(counts, ax=None, title: str = ""):
+    """Draw a confusion matrix of counts `(5, 5)`: shares of each true stage in per cent, counts below."""
+    ax = ax if ax is not None else plt.subplots(figsize=(WIDTH * 0.55, WIDTH * 0.5))[1]
+    counts = np.asarray(counts)
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for (i, j), share in np.ndenumerate(shares):
+        text = f"{100 * share:.0f} %\n{counts[i, j]:,}"
+        ax.text(j, i, text, ha="center", va="center", fontsize=7, color="white" if share > 0.55 else "black")
+    ax.set(
+        xticks=range(5),
+        yticks=range(5),
+        xticklabels=STAGES,
+        yticklabels=STAGES,
+        xlabel="predicted",
+        ylabel="true",
+    )
+    ax.set_title(title)
+    ax.spines[:].set_visible(False)
+    ax.tick_params(length=0)
+    return ax
+
+
+def learning_curve(history: list[dict], ax=None, label: str = ""):
+    """Draw validation accuracy against the training step; the kept step is marked."""
+    ax = _axes(ax, 2.6)
+    steps, accuracy = [e["step"] for e in history], [100 * e["accuracy"] for e in history]
+    (line,) = ax.plot(steps, accuracy, lw=1.2, marker=".", ms=4, label=label or None)
+    best = len(accuracy) - 1 - int(np.argmax(accuracy[::-1]))
+    ax.plot(steps[best], accuracy[best], "o", ms=8, mfc="none", color=line.get_color())
+    ax.set(xlabel="training step", ylabel="validation accuracy (%)")
+    return ax
+
+
+def image(S, epoch_seconds: float = 30.0, rate: float = 100.0, ax=None, title: str = ""):
+    """Draw a log-power image `(T, F)` in dB with seconds and Hz on its axes."""
+    ax = _axes(ax, 2.4)
+    mesh = ax.imshow(
+        np.asarray(S).T,
+        origin="lower",
+        aspect="auto",
+        cmap="viridis",
+        extent=(0.5, epoch_seconds - 0.5, 0, rate / 2),
+    )
+    ax.set(xlabel="time in epoch (s)", ylabel="frequency (Hz)", title=title)
+    ax.figure.colorbar(mesh, ax=ax, label="power (dB)", pad=0.01)
+    return ax
+
+
+def filterbank(W_fb, rate: float = 100.0, ax=None, title: str = ""):
+    """Draw the filters `(F, M)` of a filterbank over frequency."""
+    ax, W_fb = _axes(ax, 2.2), np.asarray(W_fb)
+    hertz = np.arange(len(W_fb)) * rate / 256
+    colours = plt.get_cmap("viridis")(np.linspace(0, 0.9, W_fb.shape[1]))
+    for column, colour in zip(W_fb.T, colours, strict=True):
+        ax.plot(hertz, column, lw=1, color=colour)
+    ax.set(xlabel="frequency (Hz)", ylabel="weight", title=title, xlim=(0, rate / 2))
+    return ax
+
+
+def intervals(rows: list[dict], metric: str = "accuracy", ax=None):
+    """Draw a metric of several systems with 95 % intervals by person, the rows of a result record from top to bottom."""
+    ax = _axes(ax, 0.4 * len(rows) + 0.8)
+    grey = {"model": "#0072B2", "baseline": "#888888", "chance": "#BBBBBB"}
+    for y, row in enumerate(rows):
+        low, high = row[f"{metric}_low"], row[f"{metric}_high"]
+        ax.plot(
+            [100 * low, 100 * high], [-y, -y], lw=3, color=grey[row["role"]], solid_capstyle="butt", alpha=0.5
+        )
+        ax.plot(100 * row[metric], -y, "o", ms=5, color=grey[row["role"]])
+    ax.set(yticks=-np.arange(len(rows)), yticklabels=[row["system"] for row in rows], xlim=(0, 100))
+    ax.set(xlabel=f"{metric.replace('_', ' ')} (%), pooled; bars: 95 % over persons")
+    return ax
+
+
+def stage_colormap() -> ListedColormap:
+    """Colours of the codes 0-4."""
+    return ListedColormap([COLOURS[name] for name in STAGES])

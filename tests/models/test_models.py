@@ -1,0 +1,139 @@
+"""Every network, one contract: shapes, gradients, determinism, a round trip to disk."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from sleeplib import models
+from sleeplib.errors import SleeplibError
+from sleeplib.models import weights
+from sleeplib.sampling import Nights
+from sleeplib.store import Preparation
+
+NETWORKS = list(models.NETWORKS)
+SHAPE = {"channels": 2, "frames": 4}
+
+
+def images(name, rows=3):
+    length = models.build(name, **SHAPE).sequence_length
+    return torch.randn(rows, length, 2, 4, 129)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_logits_have_a_row_for_each_epoch(name):
+    net = models.build(name, **SHAPE).eval()
+    x = images(name)
+    logits = net(x)
+    assert logits.shape == (*x.shape[:2], 5) and logits.isfinite().all()
+    night = net.decisions(torch.randn(40, 2, 4, 129))
+    assert torch.allclose(night.exp().sum(-1), torch.ones(night.shape[:2]), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_parameter_has_a_gradient_and_training_lowers_the_loss(name):
+    torch.manual_seed(0)
+    net = models.build(name, **SHAPE, dropout=0.0)
+    x, y = images(name, 8), torch.randint(0, 5, (8, net.sequence_length))
+    optimiser, losses = torch.optim.Adam(net.parameters(), 1e-2), []
+    for _ in range(30):
+        optimiser.zero_grad()
+        loss = torch.nn.functional.cross_entropy(net(x).flatten(0, 1), y.flatten())
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert all(p.grad is not None and p.grad.isfinite().all() and p.grad.any() for p in net.parameters())
+    assert losses[-1] < 0.7 * losses[0]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_same_seed_same_bits(name):
+    outputs = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        net = models.build(name, **SHAPE)
+        outputs.append(net(images(name)))
+    assert torch.equal(*outputs)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_weights_and_card_come_back(name, tmp_path):
+    net = models.build(name, **SHAPE)
+    net.normalise(torch.randn(2, 129), torch.rand(2, 129) + 1)
+    preparation = Preparation({"EEG": "A", "EOG": "B - C"}, rate=100.0)
+    path = weights.save(net, name, tmp_path / "w", preparation, cohort="somewhere")
+    back = weights.load(path)
+    x = images(name)
+    assert torch.equal(net.eval()(x), back(x)) and not back.training
+    assert back.card["cohort"] == "somewhere" and back.preparation == preparation
+
+
+def test_weights_that_are_not_the_cards_are_refused(tmp_path):
+    path = weights.save(
+        models.build("e2e-arnn", **SHAPE), "e2e-arnn", tmp_path / "w", Preparation({"EEG": "A"})
+    )
+    raw = bytearray(path.read_bytes())
+    raw[-1] ^= 1
+    path.write_bytes(raw)
+    with pytest.raises(SleeplibError, match="SHA-256 differs"):
+        weights.load(path)
+    card = json.loads(path.with_suffix(".json").read_text())
+    path.with_suffix(".json").write_text("{")
+    with pytest.raises(SleeplibError, match="damaged card"):
+        weights.load(path)
+    path.with_suffix(".json").unlink()
+    with pytest.raises(SleeplibError, match=r"w\.json: missing"):
+        weights.load(path)
+    assert card["network"] == "e2e-arnn"
+
+
+def test_unknown_names_and_settings_list_the_known_ones():
+    with pytest.raises(SleeplibError, match="e2e-arnn, seqsleepnet"):
+        models.build("seqsleepnett")
+    with pytest.raises(SleeplibError, match="no setting filter; it has channels"):
+        models.build("seqsleepnet", filter=3)
+
+
+def nights(seed=0, n=300):
+    """Images whose stage lifts the power of one band, and some unscored epochs."""
+    rng = np.random.default_rng(seed)
+    labels = rng.choice([0, 1, 2, 2, 2, 3, 4, 9], n)
+    x = rng.normal(0, 3, (n, 2, 4, 129)).astype(np.float32)
+    for stage in range(5):
+        x[labels == stage, :, :, 2 + 20 * stage : 22 + 20 * stage] += 4
+    return Nights(torch.from_numpy(x), torch.from_numpy(labels), [n])
+
+
+def test_majority_always_says_the_commonest_stage():
+    train = nights()
+    posteriors = models.baseline("majority").fit(train).posteriors(nights(1).images)
+    scored = train.labels[train.labels != 9].numpy()
+    assert np.allclose(posteriors[0], np.bincount(scored) / len(scored)) and (posteriors.argmax(1) == 2).all()
+
+
+def test_band_powers_are_means_of_power_and_lda_uses_them():
+    from sleeplib.models.classical import BANDS, band_powers
+
+    x = nights().images[:3]
+    hertz = np.arange(129) * 100 / 256
+    features = band_powers(x).reshape(3, 2, len(BANDS))
+    for b, (low, high) in enumerate(BANDS.values()):
+        inside = [k for k in range(129) if low <= hertz[k] < high]
+        expected = 10 * np.log10((10 ** (x[1, 1][:, inside].double().numpy() / 10)).mean())
+        assert features[1, 1, b] == pytest.approx(expected, abs=1e-3)
+    test = nights(1)
+    predicted = models.baseline("band-power-lda").fit(nights()).posteriors(test.images).argmax(1)
+    scored = (test.labels != 9).numpy()
+    assert (predicted == test.labels.numpy())[scored].mean() > 0.9
+
+
+def test_a_stage_that_training_lacks_is_never_said():
+    train = nights()
+    train.labels[train.labels == 1] = 9
+    posteriors = models.baseline("band-power-lda").fit(train).posteriors(nights(1).images)
+    assert (
+        posteriors.shape[1] == 5
+        and (posteriors[:, 1] == 0).all()
+        and np.allclose(posteriors.sum(1), 1, atol=1e-5)
+    )

@@ -1,0 +1,119 @@
+"""EDF and EDF+: our own files, other people's files, and damaged ones."""
+
+from datetime import datetime
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sleeplib import readers
+from sleeplib.errors import SleeplibError
+from sleeplib.readers.edf import write_edf
+from sleeplib.recording import Event, Hypnogram, Recording, Subject
+
+
+@pytest.fixture
+def night():
+    rng = np.random.default_rng(1)
+    return Recording(
+        signals=[rng.normal(0, 40, 12800).astype(np.float32), rng.normal(0, 5, 25600).astype(np.float32)],
+        rates=[128.0, 256.0],
+        channels=["C4-M1", "Chin1-Chin2"],
+        id="x",
+        start=datetime(2001, 2, 3, 22, 15, 30),
+        subject=Subject("P07", age=44.5, sex="F", ahi=3.25),
+        hypnogram=Hypnogram([0, 0, 9]),
+        events=[Event("arousal", 12.25, 4.5)],
+    )
+
+
+def test_what_is_written_is_read_back(night, tmp_path):
+    write_edf(night, tmp_path / "x.edf")
+    back = readers.read(tmp_path / "x.edf")
+    for ours, theirs in zip(night.signals, back.signals, strict=True):
+        # Half a quantum of 16 bits over the channel's range, which is rounded outwards to whole microvolts.
+        assert np.abs(ours - theirs).max() <= (np.ptp(ours) + 2) / 65535 * 0.51
+    assert back.rates == night.rates and back.channels == night.channels and back.units == ["uV", "uV"]
+    assert back.start == night.start and back.subject == night.subject
+    assert back.hypnogram.stages.tolist() == [0, 0, 9] and back.hypnogram.onset == 0
+    assert [(e.kind, e.onset, e.duration) for e in back.events] == [("arousal", 12.25, 4.5)]
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_millivolts_and_volts_become_microvolts(tmp_path):
+    import edfio
+
+    signals = [
+        edfio.EdfSignal(np.array([-1.0, 0, 1, 0.5] * 25), 100, label=f"A{u}", physical_dimension=u)
+        for u in ("mV", "V", "%")
+    ]
+    edfio.Edf(signals).write(tmp_path / "u.edf")
+    back = readers.read(tmp_path / "u.edf")
+    peaks = [float(x.max()) for x in back.signals]
+    assert np.allclose(peaks, [1e3, 1e6, 1], rtol=1e-3) and back.units == ["uV", "uV", "%"]
+
+
+def test_a_truncated_file_is_refused_with_both_sizes(night, tmp_path):
+    path = tmp_path / "x.edf"
+    write_edf(night, path)
+    whole = path.read_bytes()
+    for n in (0, 100, 256, 700, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:n])
+        with pytest.raises(SleeplibError, match=r"x\.edf") as error:
+            readers.read(path)
+        assert "\n" not in str(error.value)
+    assert "truncated" in str(error.value) and f"{len(whole):,}" in str(error.value)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_damaged_header_is_an_error_of_ours_or_still_a_recording(data, night, tmp_path):
+    path = tmp_path / "x.edf"
+    if not path.exists():
+        write_edf(night, path)
+    raw = bytearray((tmp_path / "x.edf").read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        raw[data.draw(st.integers(0, 1023))] = data.draw(st.integers(0, 255))
+    (tmp_path / "bad.edf").write_bytes(raw)
+    try:
+        readers.read(tmp_path / "bad.edf")
+    except SleeplibError as error:
+        assert "bad.edf" in str(error)
+
+
+def test_missing_and_foreign_files():
+    with pytest.raises(SleeplibError, match="no such file"):
+        readers.read("nowhere.edf")
+    with pytest.raises(SleeplibError, match=r"cannot read \.py"):
+        readers.read(__file__)
+
+
+def test_a_clinical_file_of_other_software(shared):
+    recording = readers.read(shared / "data/edf-samples/dreams-excerpt3.edf")
+    assert recording.start == datetime(2003, 11, 17, 3, 27) and recording.duration == 1800
+    assert recording.rates == [50.0] * 15 + [1.0] * 5
+    assert recording.channels[:2] == ["O1-A1", "EMG1"] and recording.units[0] == "uV"
+    eeg, rate = recording.channel("C3-A1")
+    assert len(eeg) == 90_000 and rate == 50 and 5 < eeg.std() < 200
+    # ECG is in millivolts in the file; it must come out in microvolts like all voltages.
+    assert recording.units[recording.channels.index("ECG")] == "uV"
+    assert recording.units[recording.channels.index("SAO2")] == "%"
+
+
+def test_the_hypnograms_of_sleep_edf(shared):
+    hypnogram = readers.read_hypnogram(shared / "data/hypnograms/sleep-edf/SC4001EC-Hypnogram.edf")
+    assert hypnogram.onset == 0 and hypnogram.epoch_seconds == 30
+    assert (hypnogram.stages[:1021] == 0).all() and hypnogram.stages[1021:1025].tolist() == [1] * 4
+    # The npz nights are this hypnogram between 30 min before and after sleep: same counts of sleep stages.
+    night = readers.read_hypnogram(shared / "data/sleep-edf-20-5s/SC4001E0.npz")
+    for stage in (1, 2, 3, 4):
+        assert (hypnogram.stages == stage).sum() == (night.stages == stage).sum()
+
+
+def test_a_file_without_stages_says_so(night, tmp_path):
+    night.hypnogram = None
+    write_edf(night, tmp_path / "x.edf")
+    assert readers.read(tmp_path / "x.edf").hypnogram is None
+    with pytest.raises(SleeplibError, match="no sleep stages among its 1 annotations"):
+        readers.read_hypnogram(tmp_path / "x.edf")

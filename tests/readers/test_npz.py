@@ -1,0 +1,58 @@
+"""The `.npz` layout of DeepSleepNet."""
+
+import numpy as np
+import pytest
+
+from sleeplib import readers
+from sleeplib.errors import SleeplibError
+
+
+def write(path, **changes):
+    arrays = {"x": np.arange(40.0).reshape(2, 10, 2), "y": np.array([0, 4]), "fs": 2.0} | changes
+    np.savez(path, **{key: value for key, value in arrays.items() if value is not None})
+    return path
+
+
+def test_epochs_of_any_length_are_laid_end_to_end(tmp_path):
+    recording = readers.read(write(tmp_path / "n.npz"))
+    assert recording.hypnogram.epoch_seconds == 5 and recording.hypnogram.stages.tolist() == [0, 4]
+    assert recording.signals[1].tolist() == list(range(1, 40, 2)) and recording.rates == [2.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"y": None}, "no array y"),
+        ({"y": np.zeros(3)}, "do not fit"),
+        ({"y": np.array([0, 7])}, r"codes \[7\]"),
+    ],
+)
+def test_arrays_that_do_not_fit(tmp_path, changes, message):
+    with pytest.raises(SleeplibError, match=message) as error:
+        readers.read(write(tmp_path / "n.npz", **changes))
+    assert "n.npz" in str(error.value)
+
+
+def test_no_pickle_is_executed(tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "exploded"), "w"))
+
+    np.savez(tmp_path / "n.npz", x=np.array([Bomb()], dtype=object), y=np.zeros(1), fs=1.0)
+    with pytest.raises(SleeplibError, match="not a readable"):
+        readers.read(tmp_path / "n.npz")
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_a_damaged_archive(tmp_path):
+    path = write(tmp_path / "n.npz")
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(SleeplibError, match="not a readable"):
+        readers.read(path)
+
+
+def test_real_nights(shared):
+    recording = readers.read(shared / "data/sleep-edf-20-5s/SC4001E0.npz")
+    assert recording.channels == ["EEG Fpz-Cz"] and recording.rates == [100.0]
+    assert np.bincount(recording.hypnogram.stages).tolist() == [188, 58, 250, 220, 125]  # as in nights.csv
+    assert len(recording.signals[0]) == 841 * 500

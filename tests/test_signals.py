@@ -1,0 +1,87 @@
+"""Signals against naive references."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sleeplib import signals
+from sleeplib.errors import SleeplibError
+
+
+def naive_image(x, rate=100):
+    """Section III-A with loops: 2-s frames, 1-s hop, symmetric Hamming, 256-point DFT, 20 log10 |X|."""
+    size = 2 * rate
+    taper = np.array([0.54 - 0.46 * np.cos(2 * np.pi * n / (size - 1)) for n in range(size)])
+    dft = np.exp(-2j * np.pi * np.outer(np.arange(129), np.arange(size)) / 256)
+    frames = [x[start : start + size] for start in range(0, len(x) - size + 1, rate)]
+    return np.array([20 * np.log10(np.abs(dft @ (frame * taper))) for frame in frames])
+
+
+def test_image_equals_the_naive_one():
+    x = np.random.default_rng(0).normal(size=3000)
+    image = signals.log_power_image(x)
+    assert image.shape == (29, 129) and image.dtype == np.float32
+    assert np.abs(image - naive_image(x)).max() < 1e-4
+
+
+def test_image_equals_the_reference_vector(shared):
+    reference = np.load(shared / "reference/vectors/seqsleepnet_stft.npz")["image"]
+    x = np.random.RandomState(3).standard_normal(3000)
+    assert np.abs(signals.log_power_image(x) - reference).max() < 1e-5
+
+
+def test_image_of_many_epochs_and_of_short_ones():
+    x = np.random.default_rng(1).normal(size=(4, 2, 500)).astype(np.float32)
+    images = signals.log_power_image(x)
+    assert images.shape == (4, 2, 4, 129)
+    assert np.allclose(images[2, 1], naive_image(x[2, 1]), atol=1e-2)
+
+
+def test_a_tone_stands_in_its_bin_and_last_frame_ends_with_the_epoch():
+    t = np.arange(3000) / 100
+    image = signals.log_power_image(np.sin(2 * np.pi * 12.5 * t))
+    assert (image.argmax(1) == 32).all()  # 12.5 Hz * 256 / 100
+    click = np.zeros(3000)
+    click[-1] = 1
+    image = signals.log_power_image(click)
+    silence = 20 * np.log10(signals.SILENCE)
+    assert np.allclose(image[:-1], silence) and (image[-1] > silence).all()
+
+
+def test_a_flat_channel_has_a_floor_and_no_infinities():
+    assert np.isfinite(signals.log_power_image(np.zeros((2, 3000)))).all()
+
+
+@pytest.mark.parametrize(("x", "rate"), [(np.zeros(30_000), 256.0), (np.zeros(150), 100.0)])
+def test_windows_that_do_not_fit(x, rate):
+    with pytest.raises(SleeplibError):
+        signals.log_power_image(x, rate)
+
+
+@pytest.mark.parametrize(
+    ("rate", "new"), [(256, 100), (200, 128), (100, 128), (512, 100), (1 / 3 * 300, 100)]
+)
+def test_resampling_keeps_a_tone_and_an_offset(rate, new):
+    t = np.arange(0, 20, 1 / rate)
+    y = signals.resample(500 + np.sin(2 * np.pi * 7 * t), rate, new)
+    expected = 500 + np.sin(2 * np.pi * 7 * np.arange(len(y)) / new)
+    inside = slice(new, -new)
+    assert len(y) == pytest.approx(20 * new, abs=1)
+    assert np.abs(y - expected)[inside].max() < 0.02
+    assert np.abs(y - 500).max() < 1.2, "no ringing from the offset at the ends"
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 2**32 - 1), st.floats(0.01, 1000), st.floats(-1e4, 1e4))
+def test_robust_scaling_forgets_gain_and_offset(seed, gain, offset):
+    x = np.random.default_rng(seed).normal(size=(2, 400))
+    scaled = signals.robust_scale(x)
+    assert np.allclose(np.percentile(scaled, 75, axis=-1) - np.percentile(scaled, 25, axis=-1), 1, atol=1e-4)
+    assert np.allclose(np.median(scaled, axis=-1), 0, atol=1e-5)
+    assert np.allclose(signals.robust_scale(gain * x + offset), scaled, atol=1e-3)
+
+
+def test_a_constant_channel_is_only_centred_and_clipping_clips():
+    assert signals.robust_scale(np.full((1, 9), 7.0)).tolist() == [[0.0] * 9]
+    assert signals.clip(np.array([-30.0, 3, 25])).tolist() == [-20, 3, 20]
