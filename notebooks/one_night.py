@@ -35,6 +35,7 @@ if importlib.util.find_spec("sleeplib") is None:  # on Colab, which starts witho
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
+
 from sleeplib import plotting, simulator
 from sleeplib.signals import log_power_image
 from sleeplib.stages import STAGES
@@ -47,7 +48,8 @@ age = 31  # years
 sex = "F"
 
 # %% [markdown]
-# `simulator.night` returns a `Recording`: signals in microvolts, one rate for each channel, the scored hypnogram, events, and,
+# `simulator.night` returns a `Recording`: signals in microvolts, one rate for each channel, the scored
+# hypnogram, events, and,
 # since the night is simulated, the true state at 128 Hz. Everything below would work on a recording from a file.
 
 # %%
@@ -60,7 +62,8 @@ for name, rate, x in zip(night.channels, night.rates, night.signals, strict=True
 # ## The night at a glance
 #
 # A hypnogram has W on top and N3 at the bottom, with REM just below W, as sleep laboratories draw it. The
-# spectrogram below it is of one EEG channel. Look for three things: N3 (much slow power) gathers in the first third of the night,
+# spectrogram below it is of one EEG channel. Look for three things: N3 (much slow power) gathers in the
+# first third of the night,
 # REM bouts (red) come in cycles and tend to grow, and brief awakenings break the night up.
 
 # %%
@@ -72,8 +75,13 @@ axes[1].set_title("Spectrogram of C4-M1 (simulated)")
 plt.show()
 
 # %%
-shares = np.bincount(night.hypnogram.stages[night.hypnogram.scored], minlength=5) / night.hypnogram.scored.sum()
-print("share of the night: " + ", ".join(f"{name} {100 * p:.0f} %" for name, p in zip(STAGES, shares, strict=True)))
+shares = (
+    np.bincount(night.hypnogram.stages[night.hypnogram.scored], minlength=5) / night.hypnogram.scored.sum()
+)
+print(
+    "share of the night: "
+    + ", ".join(f"{name} {100 * p:.0f} %" for name, p in zip(STAGES, shares, strict=True))
+)
 arousals = [event for event in night.events if event.kind == "arousal"]
 asleep = np.isin(night.hypnogram.stages, [1, 2, 3, 4]).sum() * 30 / 3600
 print(f"{len(arousals)} arousals, {len(arousals) / asleep:.1f} per hour of sleep")
@@ -81,7 +89,8 @@ print(f"{len(arousals)} arousals, {len(arousals) / asleep:.1f} per hour of sleep
 # %% [markdown]
 # ## A page of each stage
 #
-# Scorers look at pages of 30 s. For each stage we draw the page in the middle of its longest bout, where it is most itself.
+# Scorers look at pages of 30 s. For each stage we draw the page in the middle of its longest bout, where
+# it is most itself.
 # **W**: alpha over the back of the head (O1, O2) when the eyes are closed, blinks in the EOG, a busy chin.
 # **N1**: alpha is gone, slow rolling eyes. **N2**: spindles and K-complexes. **N3**: high slow waves. **REM**: low
 # mixed activity, eyes that jump in opposite phase in the two EOG channels, and the flattest chin of the night.
@@ -116,18 +125,25 @@ for name, epoch in examples.items():
 from sleeplib.signals import resample
 
 x = resample(*night.channel("C4-M1"), 100.0)
-images = {name: log_power_image(x[epoch * 3000 : (epoch + 1) * 3000]) for name, epoch in examples.items() if epoch is not None}
+images = {
+    name: log_power_image(x[epoch * 3000 : (epoch + 1) * 3000])
+    for name, epoch in examples.items()
+    if epoch is not None
+}
 low, high = np.percentile(np.stack(list(images.values())), [2, 99.5])
 figure, axes = plt.subplots(1, len(images), figsize=(plotting.WIDTH, 2.6), sharey=True)
 for axis, (name, S) in zip(np.atleast_1d(axes), images.items(), strict=True):
-    mesh = axis.imshow(S.T, origin="lower", aspect="auto", cmap="viridis", extent=(0, 30, 0, 50), vmin=low, vmax=high)
+    mesh = axis.imshow(
+        S.T, origin="lower", aspect="auto", cmap="viridis", extent=(0, 30, 0, 50), vmin=low, vmax=high
+    )
     axis.set(title=name, xlabel="time (s)", ylim=(0, 35))
 np.atleast_1d(axes)[0].set_ylabel("frequency (Hz)")
 figure.colorbar(mesh, ax=axes, label="power (dB)")
 plt.show()
 
 # %% [markdown]
-# The stages differ most below 16 Hz, and they overlap: an epoch of N1 and one of REM can hold nearly the same picture. That is why the
+# The stages differ most below 16 Hz, and they overlap: an epoch of N1 and one of REM can hold nearly the
+# same picture. That is why the
 # eyes and the chin are recorded, and why the next chapters let the network look at the neighbouring epochs as well.
 #
 # Average spectra say the same with fewer details.
@@ -139,8 +155,19 @@ hertz = np.arange(129) * 100 / 256
 figure, axis = plt.subplots(figsize=(plotting.WIDTH, 3))
 for code, name in enumerate(STAGES):
     if (stages[:n] == code).any():
-        axis.plot(hertz, 10 * np.log10(np.median(power[stages[:n] == code], axis=(0, 1))), color=plotting.COLOURS[name], label=name)
-axis.set(xscale="log", xlim=(0.5, 45), xlabel="frequency (Hz)", ylabel="power (dB)", title="Median spectrum per stage, C4-M1 (simulated)")
+        axis.plot(
+            hertz,
+            10 * np.log10(np.median(power[stages[:n] == code], axis=(0, 1))),
+            color=plotting.COLOURS[name],
+            label=name,
+        )
+axis.set(
+    xscale="log",
+    xlim=(0.5, 45),
+    xlabel="frequency (Hz)",
+    ylabel="power (dB)",
+    title="Median spectrum per stage, C4-M1 (simulated)",
+)
 axis.set_xticks([0.5, 1, 2, 5, 10, 20, 40], ["0.5", "1", "2", "5", "10", "20", "40"])
 axis.legend()
 plt.show()

@@ -20,7 +20,7 @@
 # DeepSleepNet and TinySleepNet (`x`, `y`, `fs`; epochs of any length) and it runs on them; without one, this page shows
 # the record that comes with the project.
 #
-# **Data** Sleep-EDF {cite:p}`kemp2000analysis,goldberger2000physiobank`, one EEG channel. **Question** does what
+# **Data** Sleep-EDF {cite:p}`kemp2000sleepedf,goldberger2000physionet`, one EEG channel. **Question** does what
 # we saw on simulated nights hold on real ones? **Time** is in the record.
 # ```
 
@@ -39,6 +39,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+
 from sleeplib import cohorts, plotting, protocol, results, store
 from sleeplib.analysis import metrics, statistics
 from sleeplib.stages import STAGES
@@ -70,19 +71,32 @@ name = "real-eeg"
 if folder:
     root = Path(folder)
     prepared = results.data_folder() / "prepared" / cohort
-    nights, failures = store.prepare(cohorts.load(cohort), root, prepared, jobs, progress=False, limit=max_nights)
+    nights, failures = store.prepare(
+        cohorts.load(cohort), root, prepared, jobs, progress=False, limit=max_nights
+    )
     folds = cohorts.folds(nights.persons, k, valid_persons, seed)
-    print(f"{len(nights)} nights of {len(set(nights.persons))} persons, {len(folds)} folds; {len(failures)} could not be used")
+    print(
+        f"{len(nights)} nights of {len(set(nights.persons))} persons, {len(folds)} "
+        f"folds; {len(failures)} could not be used"
+    )
 
 # %%
 recipe = {"learning_rate": learning_rate, "seed": seed}
 systems = [
-    protocol.System(f"SeqSleepNet-{sequence_length}", "seqsleepnet", {"sequence_length": sequence_length},
-                    recipe | {"max_steps": steps_seqsleepnet, "passes": 1000 if steps_seqsleepnet else 10}),
-    protocol.System("E2E-ARNN", "e2e-arnn", {},
-                    recipe | {"max_steps": steps_e2e_arnn, "passes": 1000 if steps_e2e_arnn else 20}),
+    protocol.System(
+        f"SeqSleepNet-{sequence_length}",
+        "seqsleepnet",
+        {"sequence_length": sequence_length},
+        recipe | {"max_steps": steps_seqsleepnet, "passes": 1000 if steps_seqsleepnet else 10},
+    ),
+    protocol.System(
+        "E2E-ARNN",
+        "e2e-arnn",
+        {},
+        recipe | {"max_steps": steps_e2e_arnn, "passes": 1000 if steps_e2e_arnn else 20},
+    ),
     *protocol.BASELINES,
-]  # fmt: skip
+]
 if folder:
     runs = results.build_folder() / "runs" / f"real-eeg-{nights.digest[:8]}-{seed}"
     predictions = protocol.evaluate(nights, folds, systems, runs, jobs, progress=False)
@@ -90,13 +104,20 @@ if folder:
         name,
         title=f"SeqSleepNet-{sequence_length} against E2E-ARNN, {nights.title}",
         simulated=False,
-        parameters={"folds": k, "valid_persons": valid_persons, "sequence_length": sequence_length, "seed": seed, "jobs": jobs,
-                    "learning_rate": learning_rate, "steps": {s.label: s.training["max_steps"] for s in systems[:2]}},
+        parameters={
+            "folds": k,
+            "valid_persons": valid_persons,
+            "sequence_length": sequence_length,
+            "seed": seed,
+            "jobs": jobs,
+            "learning_rate": learning_rate,
+            "steps": {s.label: s.training["max_steps"] for s in systems[:2]},
+        },
         data=protocol.describe(nights, predictions),
         rows=predictions.rows(systems),
         seconds=time.perf_counter() - started,
         predictions=predictions.arrays(),
-    )  # fmt: skip
+    )
 
 # %% [markdown]
 # ## The numbers
@@ -106,16 +127,25 @@ found = results.latest(results.load_all())
 record = found[name]
 data, device = record["data"], record["device"]
 if not folder:
-    print("No folder of real nights was named: this page shows the record that was committed with the project.\n")
-print(f"{record['title']}\n{data['recordings']} real nights of {data['persons']} persons, {data['epochs']:,} epochs of {data['epoch_seconds']:g} s")
-print(f"made {record['date'][:10]} in {record['seconds'] / 60:.0f} min on {device['cpu']} ({device['cores']} cores), sleeplib {record['versions']['sleeplib']}")
+    print(
+        "No folder of real nights was named: this page shows the record that was committed with the project.\n"
+    )
+print(
+    f"{record['title']}\n{data['recordings']} real nights of {data['persons']} persons, "
+    f"{data['epochs']:,} epochs of {data['epoch_seconds']:g} s"
+)
+print(
+    f"made {record['date'][:10]} in {record['seconds'] / 60:.0f} min on {device['cpu']} "
+    f"({device['cores']} cores), sleeplib {record['versions']['sleeplib']}"
+)
 print(f"data SHA-256 {data['digest'][:16]}..., commit {(record['git'] or {}).get('commit', 'none')[:10]}")
 
 # %%
 results.table(record)
 
 # %% [markdown]
-# Pooled over all folds; in brackets 95 % intervals from drawing persons again. Each epoch was predicted by a network that had never
+# Pooled over all folds; in brackets 95 % intervals from drawing persons again. Each epoch was predicted by
+# a network that had never
 # seen its person.
 
 # %%
@@ -126,14 +156,20 @@ plt.show()
 # %%
 stored = results.predictions(record)
 models = [row["system"] for row in record["rows"] if row["role"] == "model"]
-first, second = (statistics.confusions_by_person(stored["truth"], stored[label], stored["person"]) for label in models)
+first, second = (
+    statistics.confusions_by_person(stored["truth"], stored[label], stored["person"]) for label in models
+)
 gain, low, high = statistics.paired_difference(metrics.accuracy, first, second)
-print(f"{models[0]} minus {models[1]}: {100 * gain:+.1f} points of accuracy ({100 * low:+.1f} to {100 * high:+.1f}), paired by person")
+print(
+    f"{models[0]} minus {models[1]}: {100 * gain:+.1f} points of accuracy "
+    f"({100 * low:+.1f} to {100 * high:+.1f}), paired by person"
+)
 
 # %% [markdown]
 # ## Person by person
 #
-# A pooled number hides how much persons differ. Each line is one person, from the one-epoch network to the sequence network.
+# A pooled number hides how much persons differ. Each line is one person, from the one-epoch network to the
+# sequence network.
 
 # %%
 figure, axis = plt.subplots(figsize=(plotting.WIDTH, 2.8))
@@ -167,15 +203,23 @@ night = stored["recording"] == 0
 truth = stored["truth"][night]
 seconds = data["epoch_seconds"]
 figure, axes = plt.subplots(3, 1, figsize=(plotting.WIDTH, 4.4), sharex=True)
-for axis, (label, stages) in zip(axes, [("Expert", truth), *((m, stored[m][night]) for m in models)], strict=True):
+for axis, (label, stages) in zip(
+    axes, [("Expert", truth), *((m, stored[m][night]) for m in models)], strict=True
+):
     plotting.hypnogram(stages, ax=axis)
-    share = "" if label == "Expert" else f": {100 * np.mean(stages[truth < len(STAGES)] == truth[truth < len(STAGES)]):.0f} % right"
+    share = (
+        ""
+        if label == "Expert"
+        else f": {100 * np.mean(stages[truth < len(STAGES)] == truth[truth < len(STAGES)]):.0f} % right"
+    )
     axis.set(title=f"{label}{share}", xlabel="")
 ticks = axes[-1].get_xticks()
 axes[-1].set_xlabel("time (h, scored epochs end to end)")
 plt.show()
 
 # %% [markdown]
-# What to keep in mind: only one EEG channel is used, of each 30-s epoch only the first seconds may be in the file (`epoch_seconds`
-# above says how many), and the persons of Sleep-EDF's first subjects are young and healthy. These are honest numbers for these data, and
+# What to keep in mind: only one EEG channel is used, of each 30-s epoch only the first seconds may be in
+# the file (`epoch_seconds`
+# above says how many), and the persons of Sleep-EDF's first subjects are young and healthy. These are
+# honest numbers for these data, and
 # not comparable to those of papers that used whole epochs, other persons, or more channels.

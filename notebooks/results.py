@@ -32,6 +32,7 @@ only = ""  # a record's name: show this one alone
 
 # %% tags=["hide-input"]
 from IPython.display import Markdown, display
+
 from sleeplib import results
 
 
@@ -41,10 +42,21 @@ def show(record):
     kind = "simulated" if record["simulated"] else "real"
     display(Markdown(f"### {record['title']} ({kind})"))
     display(results.table(record))
-    where = f"{data['recordings']} nights of {data['persons']} persons, {data['epochs']:,} epochs of {data['epoch_seconds']:g} s"
+    where = (
+        f"{data['recordings']} nights of {data['persons']} persons, {data['epochs']:,} "
+        f"epochs of {data['epoch_seconds']:g} s"
+    )
     made = f"{record['date'][:10]}, {record['seconds'] / 60:.1f} min on {device['cpu']} ({device['cores']} cores)"
-    code = f"sleeplib {record['versions']['sleeplib']}, torch {record['versions']['torch']}, commit {git.get('commit', 'unknown')[:10]}"
-    display(Markdown(f"Pooled over epochs; brackets: 95 % intervals over persons. {where}. {made}. {code}. Data SHA-256 {data['digest'][:16]}."))
+    code = (
+        f"sleeplib {record['versions']['sleeplib']}, torch {record['versions']['torch']}, "
+        f"commit {git.get('commit', 'unknown')[:10]}"
+    )
+    display(
+        Markdown(
+            f"Pooled over epochs; brackets: 95 % intervals over persons. {where}. "
+            f"{made}. {code}. Data SHA-256 {data['digest'][:16]}."
+        )
+    )
 
 
 records = [r for name, r in sorted(results.latest(results.load_all()).items()) if only in ("", name)]

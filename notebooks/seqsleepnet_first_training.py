@@ -16,7 +16,8 @@
 #
 # ```{admonition} What you will see
 # :class: tip
-# Two networks learn to stage sleep on this very machine: E2E-ARNN, which sees one epoch at a time, and SeqSleepNet, which
+# Two networks learn to stage sleep on this very machine: E2E-ARNN, which sees one epoch at a time, and
+# SeqSleepNet, which
 # sees a sequence of them. Both are tested on persons they have never seen, beside two simple baselines.
 #
 # **Data** the embedded cohort of *simulated* nights. **Question** what is context worth? **Tools** `sleeplib.models`,
@@ -39,6 +40,7 @@ from dataclasses import asdict
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+
 from sleeplib import cohorts, plotting, protocol, results, simulator, store
 from sleeplib.analysis import metrics, statistics
 from sleeplib.stages import STAGES
@@ -73,7 +75,9 @@ nights, failures = store.prepare(manifest, folder, folder / "store", jobs, progr
 split = cohorts.split(nights.persons, valid_persons, test_persons, seed)
 for part, which in split.items():
     counts = np.sum([np.bincount(nights.stages(i), minlength=10)[:5] for i in which], axis=0)
-    shares = ", ".join(f"{name} {100 * n / counts.sum():.0f} %" for name, n in zip(STAGES, counts, strict=True))
+    shares = ", ".join(
+        f"{name} {100 * n / counts.sum():.0f} %" for name, n in zip(STAGES, counts, strict=True)
+    )
     print(f"{part:5s} {len(which):2d} persons, {counts.sum():6,d} epochs: {shares}")
 
 # %% [markdown]
@@ -88,11 +92,15 @@ for part, which in split.items():
 # %%
 recipe = {"learning_rate": learning_rate, "seed": seed}
 systems = [
-    protocol.System(f"SeqSleepNet-{sequence_length}", "seqsleepnet", {"sequence_length": sequence_length},
-                    recipe | {"max_steps": steps_seqsleepnet}),
+    protocol.System(
+        f"SeqSleepNet-{sequence_length}",
+        "seqsleepnet",
+        {"sequence_length": sequence_length},
+        recipe | {"max_steps": steps_seqsleepnet},
+    ),
     protocol.System("E2E-ARNN", "e2e-arnn", {}, recipe | {"max_steps": steps_e2e_arnn}),
     *protocol.BASELINES,
-]  # fmt: skip
+]
 runs = results.build_folder() / "runs" / f"first-training-{nights.digest[:8]}-{seed}"
 predictions = protocol.evaluate(nights, [split], systems, runs, jobs=1, progress=False)
 
@@ -120,20 +128,29 @@ record = results.write(
     "seqsleepnet-first-training",
     title=f"SeqSleepNet-{sequence_length} against E2E-ARNN, embedded cohort",
     simulated=True,
-    parameters={"persons": persons, "hours": hours, "split": {part: len(which) for part, which in split.items()}, "seed": seed,
-                "learning_rate": learning_rate, "steps": {s.label: s.training["max_steps"] for s in systems[:2]},
-                "torch_threads": torch.get_num_threads()},
+    parameters={
+        "persons": persons,
+        "hours": hours,
+        "split": {part: len(which) for part, which in split.items()},
+        "seed": seed,
+        "learning_rate": learning_rate,
+        "steps": {s.label: s.training["max_steps"] for s in systems[:2]},
+        "torch_threads": torch.get_num_threads(),
+    },
     data=protocol.describe(nights, predictions),
     rows=rows,
     seconds=time.perf_counter() - started,
     predictions=predictions.arrays(),
-)  # fmt: skip
+)
 results.table(results.load(record))
 
 # %%
 first, second = (predictions.confusions(system.label) for system in systems[:2])
 gain, low, high = statistics.paired_difference(metrics.accuracy, first, second)
-print(f"{systems[0].label} minus {systems[1].label}: {100 * gain:+.1f} points of accuracy ({100 * low:+.1f} to {100 * high:+.1f})")
+print(
+    f"{systems[0].label} minus {systems[1].label}: {100 * gain:+.1f} points of "
+    f"accuracy ({100 * low:+.1f} to {100 * high:+.1f})"
+)
 
 # %%
 plotting.intervals(rows)
@@ -159,7 +176,9 @@ plt.show()
 name = nights.ids[split["test"][0]]
 here = predictions.recording == name
 truth, label = predictions.truth[here], systems[0].label
-figure, axes = plt.subplots(4, 1, figsize=(plotting.WIDTH, 5.6), sharex=True, height_ratios=[1.2, 1.2, 0.35, 1.2])
+figure, axes = plt.subplots(
+    4, 1, figsize=(plotting.WIDTH, 5.6), sharex=True, height_ratios=[1.2, 1.2, 0.35, 1.2]
+)
 plotting.hypnogram(truth, ax=axes[0]).set(xlabel="", title=f"Scored ({name}, simulated)")
 plotting.hypnogram(predictions.stages(label)[here], ax=axes[1]).set(xlabel="", title=label)
 plotting.errors(truth, predictions.stages(label)[here], ax=axes[2]).set(xlabel="")
@@ -186,4 +205,6 @@ for axis in axes[1:]:
 plt.show()
 
 # %%
-print(f"{time.perf_counter() - started:.0f} s on {torch.get_num_threads()} CPU threads, torch {torch.__version__}")
+print(
+    f"{time.perf_counter() - started:.0f} s on {torch.get_num_threads()} CPU threads, torch {torch.__version__}"
+)

@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
         print("sleeplib: interrupted; run the same command again to go on where it stopped", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of our output has gone: `sleeplib run --plan | head`
-        sys.stdout = open(os.devnull, "w")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
 
@@ -44,7 +44,8 @@ def parser() -> argparse.ArgumentParser:
     """All commands and their options."""
     top = argparse.ArgumentParser(
         prog="sleeplib",
-        description="Deep-learning sleep staging, step by step: simulate or prepare nights, train, evaluate, run the book's experiments.",
+        description="Deep-learning sleep staging, step by step: simulate or prepare nights, "
+        "train, evaluate, run the book's experiments.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -89,10 +90,13 @@ def _values(items: list[str]) -> dict:
 
 def _simulate(commands) -> None:
     command = _command(
-        commands, "simulate", simulate, "make a cohort of simulated nights",
+        commands,
+        "simulate",
+        simulate,
+        "make a cohort of simulated nights",
         "Simulate a cohort: one EDF+ file per night with its hypnogram as annotations, and participants.tsv. The same "
         "manifest gives the same bytes, whatever the number of jobs; an interrupted run goes on where it stopped.",
-    )  # fmt: skip
+    )
     command.add_argument(
         "cohort",
         nargs="?",
@@ -128,11 +132,16 @@ def simulate(a) -> None:
 
 def _prepare(commands) -> None:
     command = _command(
-        commands, "prepare", prepare, "read a cohort into a store of prepared nights",
-        "Read each recording of a cohort, form the manifest's channels, resample, align with the stages, and write int16 "
-        "arrays with an index. Recordings that cannot be used are listed and skipped, the rest completes (exit code 1); "
+        commands,
+        "prepare",
+        prepare,
+        "read a cohort into a store of prepared nights",
+        "Read each recording of a cohort, form the manifest's channels, "
+        "resample, align with the stages, and write int16 "
+        "arrays with an index. Recordings that cannot be used are listed and "
+        "skipped, the rest completes (exit code 1); "
         "nights that are done already are kept.",
-    )  # fmt: skip
+    )
     command.add_argument("cohort", help="manifest by name or path, such as embedded or sleep-edf-npz")
     command.add_argument("--root", type=Path, required=True, help="folder that holds the cohort's files")
     command.add_argument("--out", type=Path, required=True, help="folder of the store")
@@ -143,8 +152,13 @@ def _prepare(commands) -> None:
         default="none",
         help="robust: median and IQR, clipped to +-20",
     )
-    command.add_argument("--montage", nargs="+", metavar="ROLE=CHANNEL", default=[],
-                         help="channels to use instead of the manifest's; 'A - B' is a difference")  # fmt: skip
+    command.add_argument(
+        "--montage",
+        nargs="+",
+        metavar="ROLE=CHANNEL",
+        default=[],
+        help="channels to use instead of the manifest's; 'A - B' is a difference",
+    )
     _jobs(command)
 
 
@@ -170,11 +184,15 @@ def prepare(a) -> int:
 
 def _train(commands) -> None:
     command = _command(
-        commands, "train", train, "train a network on a store",
-        "Train a network on the persons of a store, keep the step of best validation accuracy, and write its weights with "
+        commands,
+        "train",
+        train,
+        "train a network on a store",
+        "Train a network on the persons of a store, keep the step of best "
+        "validation accuracy, and write its weights with "
         "a card. Persons set apart for the test are never touched. The defaults are the paper's. A run that was "
         "interrupted goes on from its checkpoint when the same command is given again, to the same bits.",
-    )  # fmt: skip
+    )
     from sleeplib.models import NETWORKS
 
     command.add_argument("network", choices=NETWORKS, help="which network")
@@ -218,16 +236,21 @@ def train(a) -> None:
     system = protocol.System(a.network, a.network, _values(a.set), recipe)
     network = protocol.train(store, split, system, a.out)
     print(
-        f"validation accuracy {100 * network.card['validation_accuracy']:.1f} %; weights in {a.out / a.network}.safetensors"
+        f"validation accuracy {100 * network.card['validation_accuracy']:.1f} "
+        f"%; weights in {a.out / a.network}.safetensors"
     )
 
 
 def _evaluate(commands) -> None:
     command = _command(
-        commands, "evaluate", evaluate, "score a trained network on persons it has never seen",
-        "Stage every night of a store whose person was not in training or validation, and print the pooled numbers with 95 % "
+        commands,
+        "evaluate",
+        evaluate,
+        "score a trained network on persons it has never seen",
+        "Stage every night of a store whose person was not in training or "
+        "validation, and print the pooled numbers with 95 % "
         "intervals by person, beside the majority class and a linear discriminant on band powers.",
-    )  # fmt: skip
+    )
     command.add_argument("weights", type=Path, help="a .safetensors file with its card")
     command.add_argument("--store", type=Path, required=True, help="folder of prepared nights to stage")
     command.add_argument(
@@ -250,15 +273,18 @@ def evaluate(a) -> None:
     network, store = weights.load(a.weights), Store(a.store)
     systems, predictions = protocol.assess(network, store, Store(a.train_store) if a.train_store else store)
     record = {
-        "title": f"{network.card['network']} on persons it has never seen", "simulated": store.simulated,
+        "title": f"{network.card['network']} on persons it has never seen",
+        "simulated": store.simulated,
         "parameters": {"weights": network.card["sha256"], "training": network.card["training"]},
-        "data": protocol.describe(store, predictions), "rows": predictions.rows(systems),
-    }  # fmt: skip
+        "data": protocol.describe(store, predictions),
+        "rows": predictions.rows(systems),
+    }
     kind = "simulated nights" if store.simulated else "real nights"
     print(
-        f"{store.cohort}: {record['data']['recordings']} {kind} of {record['data']['persons']} persons, pooled, 95 % intervals by person"
+        f"{store.cohort}: {record['data']['recordings']} {kind} of {record['data']['persons']} "
+        "persons, pooled, 95 % intervals by person"
     )
-    print(results.table(record).to_string(index=False))
+    print(results.table(record).to_string())
     if a.record:
         record |= {"seconds": time.perf_counter() - started, "predictions": predictions.arrays()}
         print(f"record in {results.write(a.record.stem, folder=a.record.parent, **record)}")
@@ -266,13 +292,21 @@ def evaluate(a) -> None:
 
 def _run(commands) -> None:
     command = _command(
-        commands, "run", run, "run the notebooks of the book",
-        "Run notebooks through papermill. Finished ones (same notebook, parameters, package and data) are skipped; an unknown "
+        commands,
+        "run",
+        run,
+        "run the notebooks of the book",
+        "Run notebooks through papermill. Finished ones (same notebook, parameters, "
+        "package and data) are skipped; an unknown "
         "parameter is an error; a notebook that fails is kept up to the failing cell.",
-    )  # fmt: skip
+    )
     command.add_argument("notebooks", nargs="*", help="names without suffix (default: all)")
-    command.add_argument("--profile", choices=("smoke", "demo", "paper"), default="demo",
-                         help="smoke: seconds; demo: the embedded cohort on a laptop; paper: the papers' settings")  # fmt: skip
+    command.add_argument(
+        "--profile",
+        choices=("smoke", "demo", "paper"),
+        default="demo",
+        help="smoke: seconds; demo: the embedded cohort on a laptop; paper: the papers' settings",
+    )
     command.add_argument(
         "--set", nargs="+", metavar="NAME=VALUE", default=[], help="parameters of the notebooks"
     )

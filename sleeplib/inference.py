@@ -15,8 +15,10 @@ PAPER_MONTAGE = {"EEG": "C4-M1", "EOG": "E1-M2 - E2-M2", "EMG": "Chin1-Chin2"}
 def fuse(decisions: torch.Tensor) -> torch.Tensor:
     """Fuse the overlapping decisions about each epoch (SeqSleepNet, eqs. 16-18).
 
-    log P(y_t) = 1/n_t * sum of log P(y_t | S_i) over the n_t windows S_i that cover epoch t. Inside a recording n_t = L;
-    towards its ends there are fewer windows, down to one. The result is normalised to a posterior, which changes no maximum.
+    log P(y_t) = 1/n_t * sum of log P(y_t | S_i) over the n_t windows S_i that cover epoch t. Inside a
+    recording n_t = L;
+    towards its ends there are fewer windows, down to one. The result is normalised to a posterior, which
+    changes no maximum.
 
     Parameters
     ----------
@@ -39,7 +41,10 @@ def fuse(decisions: torch.Tensor) -> torch.Tensor:
 
 @torch.no_grad()
 def posteriors(network, images: torch.Tensor) -> torch.Tensor:
-    """Posteriors `(N, 5)` for a night's images `(N, C, T, F)`, all decisions fused; the network's mode is left as it was."""
+    """Posteriors `(N, 5)` for a night's images `(N, C, T, F)`, all decisions fused.
+
+    The network's mode is left as it was.
+    """
     mode, device = network.training, next(network.parameters()).device
     network.eval()
     fused = fuse(network.decisions(images.to(device))).cpu()

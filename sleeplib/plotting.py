@@ -49,7 +49,10 @@ def _time_axis(ax, n: int, epoch_seconds: float, start=None) -> np.ndarray:
 def hypnogram(
     stages, epoch_seconds: float = 30.0, start=None, ax=None, label: str = "", colour: str | None = None
 ):
-    """Draw stages `(N,)` as a step line with W, REM, N1, N2, N3 from top to bottom; REM is thick, unscored epochs are gaps."""
+    """Draw stages `(N,)` as a step line with W, REM, N1, N2, N3 from top to bottom.
+
+    REM is thick, unscored epochs are gaps.
+    """
     ax, stages = _axes(ax, 2.0), np.asarray(stages)
     edges = _time_axis(ax, len(stages), epoch_seconds, start)
     levels = np.full(len(stages), np.nan)
@@ -111,7 +114,8 @@ def spectrogram(x, rate: float, epoch_seconds: float = 30.0, start=None, ax=None
 def traces(recording: Recording, onset: float, seconds: float = 30.0, channels=None, ax=None):
     """Draw a page of signals, each on a line of its own with a scale bar.
 
-    EEG and EOG share one scale so that they can be compared; a channel that is much smaller (EMG) has its own, written beside it.
+    EEG and EOG share one scale so that they can be compared; a channel that is much smaller (EMG) has its
+    own, written beside it.
     """
     channels = channels or recording.channels
     ax = _axes(ax, 0.5 * len(channels) + 0.6)
@@ -203,7 +207,8 @@ def filterbank(W_fb, rate: float = 100.0, ax=None, title: str = ""):
 
 
 def intervals(rows: list[dict], metric: str = "accuracy", ax=None):
-    """Draw a metric of several systems with 95 % intervals by person, the rows of a result record from top to bottom."""
+    """Draw a metric of several systems with 95 % intervals by person, the rows of a result record from top
+    to bottom."""
     ax = _axes(ax, 0.4 * len(rows) + 0.8)
     grey = {"model": "#0072B2", "baseline": "#888888", "chance": "#BBBBBB"}
     for y, row in enumerate(rows):

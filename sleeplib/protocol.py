@@ -223,14 +223,16 @@ def assess(network, store: Store, train_store: Store) -> tuple[list[System], Pre
     Raises
     ------
     SleeplibError
-        If the nights were prepared otherwise than the network's, nobody unseen is left, or the training persons are missing.
+        If the nights were prepared otherwise than the network's, nobody unseen is left, or the training
+        persons are missing.
     """
     card = network.card
     for setting in ("rate", "scaling", "epoch_seconds"):
         ours, theirs = getattr(store.preparation, setting), getattr(network.preparation, setting)
         if ours != theirs:
             raise SleeplibError(
-                f"{store.folder}: prepared with {setting} {ours}, the network needs {theirs}; run `sleeplib prepare` again"
+                f"{store.folder}: prepared with {setting} {ours}, the network "
+                f"needs {theirs}; run `sleeplib prepare` again"
             )
     if list(store.preparation.montage) != list(network.preparation.montage):
         raise SleeplibError(
@@ -243,7 +245,8 @@ def assess(network, store: Store, train_store: Store) -> tuple[list[System], Pre
     train = np.flatnonzero(np.isin(train_store.persons, card["persons"]["train"]))
     if train_store.cohort != card["cohort"] or not len(train):
         raise SleeplibError(
-            f"{train_store.folder}: not the cohort {card['cohort']!r} of the training; name its store with --train-store"
+            f"{train_store.folder}: not the cohort {card['cohort']!r} of the "
+            "training; name its store with --train-store"
         )
     label = card["network"]
     posteriors = {

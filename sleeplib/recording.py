@@ -30,7 +30,8 @@ class Event:
 
 @dataclass
 class Hypnogram:
-    """Stages on a regular grid: `stages` `(N,)` int8 codes of `sleeplib.stages`, the first epoch starting at `onset` s."""
+    """Stages on a regular grid: `stages` `(N,)` int8 codes of `sleeplib.stages`, the first epoch starting
+    at `onset` s."""
 
     stages: np.ndarray
     epoch_seconds: float = EPOCH_SECONDS
@@ -89,7 +90,8 @@ class Recording:
         return max((len(x) / rate for x, rate in zip(self.signals, self.rates, strict=True)), default=0.0)
 
     def channel(self, name: str) -> tuple[np.ndarray, float]:
-        """Signal and rate of a channel, or of a derivation `A - B` of two channels of equal rate (spaces around the minus).
+        """Signal and rate of a channel, or of a derivation `A - B` of two channels of equal rate (spaces
+        around the minus).
 
         Raises
         ------

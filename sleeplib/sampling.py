@@ -1,4 +1,5 @@
-"""Which windows go into a batch: all overlapping sequences of epochs, in an order that depends on seed and step alone."""
+"""Which windows go into a batch: all overlapping sequences of epochs, in an order that depends on seed and
+step alone."""
 
 from dataclasses import dataclass
 

@@ -5,6 +5,7 @@ Unscored epochs keep their place in time and are left out of losses and metrics.
 """
 
 import re
+from itertools import pairwise
 
 import numpy as np
 
@@ -105,5 +106,5 @@ def to_intervals(stages, epoch_seconds: float = EPOCH_SECONDS) -> list[tuple[flo
     edges = np.flatnonzero(np.r_[True, stages[1:] != stages[:-1], True])
     return [
         (float(start * epoch_seconds), float((stop - start) * epoch_seconds), int(stages[start]))
-        for start, stop in zip(edges[:-1], edges[1:], strict=True)
+        for start, stop in pairwise(edges)
     ]

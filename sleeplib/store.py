@@ -67,7 +67,8 @@ def align(recording: Recording, x: np.ndarray, preparation: Preparation) -> tupl
     whole = (x.shape[1] - start) // size
     if whole < 1 or len(hypnogram) > whole + 1:
         raise SleeplibError(
-            f"{recording.id}: {len(hypnogram)} stages from {hypnogram.onset:g} s do not fit {x.shape[1] / preparation.rate:g} s of signal"
+            f"{recording.id}: {len(hypnogram)} stages from {hypnogram.onset:g} s do not "
+            f"fit {x.shape[1] / preparation.rate:g} s of signal"
         )
     n = min(len(hypnogram), whole)
     return x[:, start : start + n * size], hypnogram.stages[:n]

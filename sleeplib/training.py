@@ -37,7 +37,10 @@ class TrainingSettings:
 
 
 def sequence_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Eqs. 14 and 15 without the regulariser: cross-entropy averaged over positions and sequences; unscored epochs do not count."""
+    """Eqs. 14 and 15 without the regulariser.
+
+    Cross-entropy averaged over positions and sequences; unscored epochs do not count.
+    """
     return functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=UNSCORED)
 
 

@@ -315,8 +315,9 @@ def test_book_is_built_once_and_survives_a_broken_page(folder, book, capfd):
     before = first.stat().st_mtime_ns
     assert experiments.build_book(book).stat().st_mtime_ns == before
     (book / "intro.md").write_text("# Hello\n\n{cite}`nobody2020`\n")
-    with pytest.raises(SleeplibError, match="not built"):
-        experiments.build_book(book)
+    for _ in range(2):  # Sphinx would forget the warning of a page that it has read before
+        with pytest.raises(SleeplibError, match="not built"):
+            experiments.build_book(book)
     assert first.stat().st_mtime_ns == before
 
 

@@ -1,5 +1,7 @@
 """The vocabulary: dialects, checks, and the two ways between intervals and epochs."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -41,7 +43,7 @@ def test_intervals_and_epochs_are_inverse(codes, seconds):
     intervals = stages.to_intervals(codes, seconds)
     back = stages.from_intervals(*zip(*intervals, strict=True), len(codes), seconds)
     assert back.tolist() == codes
-    assert all(a[2] != b[2] for a, b in zip(intervals[:-1], intervals[1:], strict=True)), "bouts are maximal"
+    assert all(a[2] != b[2] for a, b in pairwise(intervals)), "bouts are maximal"
 
 
 @given(

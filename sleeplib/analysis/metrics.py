@@ -10,7 +10,10 @@ from sleeplib.stages import STAGES, UNSCORED
 
 
 def confusion(truth, predicted, k: int = len(STAGES)) -> np.ndarray:
-    """Counts `(K, K)` of scored epochs: truth in rows, prediction in columns; unscored epochs of the truth are left out."""
+    """Counts `(K, K)` of scored epochs.
+
+    Truth in rows, prediction in columns; unscored epochs of the truth are left out.
+    """
     truth, predicted = np.asarray(truth).astype(int), np.asarray(predicted).astype(int)
     scored = truth != UNSCORED
     return np.bincount(k * truth[scored] + predicted[scored], minlength=k * k).reshape(k, k)
@@ -57,7 +60,10 @@ def specificity(c: np.ndarray) -> np.ndarray:
 
 
 def f1(c: np.ndarray) -> np.ndarray:
-    """Harmonic mean of sensitivity and selectivity, `(..., K)`; NaN only for a stage that neither occurs nor is called."""
+    """Harmonic mean of sensitivity and selectivity, `(..., K)`.
+
+    NaN only for a stage that neither occurs nor is called.
+    """
     return _ratio(2 * _diagonal(c), c.sum(-1) + c.sum(-2))
 
 

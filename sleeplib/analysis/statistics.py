@@ -32,8 +32,7 @@ def bootstrap_by_person(metric, confusions: np.ndarray, n: int = 2000, level: fl
     """
     weights = resamples_by_person(len(confusions), n, seed)
     resampled = metric(np.einsum("np,pij->nij", weights, confusions))
-    tail = (1 - level) / 2
-    low, high = np.nanquantile(resampled, [tail, 1 - tail], axis=0)
+    low, high = _interval(resampled, level)
     return metric(confusions.sum(0)), low, high
 
 
@@ -52,9 +51,21 @@ def paired_difference(
     resampled = metric(np.einsum("np,pij->nij", weights, first)) - metric(
         np.einsum("np,pij->nij", weights, second)
     )
-    tail = (1 - level) / 2
-    low, high = np.nanquantile(resampled, [tail, 1 - tail], axis=0)
+    low, high = _interval(resampled, level)
     return metric(first.sum(0)) - metric(second.sum(0)), low, high
+
+
+def _number(value) -> float | None:
+    """A float for a record; None where the number is not defined."""
+    return None if np.isnan(value) else float(value)
+
+
+def _interval(resampled: np.ndarray, level: float) -> np.ndarray:
+    """Percentile bounds `(2, ...)` over the first axis; resamples in which the number is not defined are left out."""
+    if np.isnan(resampled).all():
+        return np.full((2, *resampled.shape[1:]), np.nan)
+    tail = (1 - level) / 2
+    return np.nanquantile(resampled, [tail, 1 - tail], axis=0)
 
 
 def score(truth, predicted, person, seed: int = 0) -> dict:
@@ -77,9 +88,9 @@ def score(truth, predicted, person, seed: int = 0) -> dict:
     row = {}
     for name, metric in metrics.HEADLINE.items():
         value, low, high = bootstrap_by_person(metric, confusions, seed=seed)
-        row |= {name: float(value), f"{name}_low": float(low), f"{name}_high": float(high)}
+        row |= {name: _number(value), f"{name}_low": _number(low), f"{name}_high": _number(high)}
     for name in ("sensitivity", "selectivity", "f1"):
         values = getattr(metrics, name)(pooled)
-        row[name] = [None if np.isnan(v) else float(v) for v in values]
+        row[name] = [_number(v) for v in values]
     scored = np.asarray(truth) != UNSCORED
     return row | {"confusion": pooled.tolist(), "n_epochs": int(scored.sum()), "n_persons": len(confusions)}

@@ -107,7 +107,8 @@ def _participants(path: Path) -> dict[str, Subject]:
 
 
 def folds(persons, k: int, n_valid: int, seed: int = 0) -> list[dict[str, np.ndarray]]:
-    """Cross-validation by person: `k` disjoint test sets that together are all persons, `n_valid` others for validation.
+    """Cross-validation by person: `k` disjoint test sets that together are all persons, `n_valid` others for
+    validation.
 
     Parameters
     ----------

@@ -63,6 +63,8 @@ def build_book(book=None) -> Path:
     if not (first.exists() and stamp.exists() and stamp.read_text() == digest):
         door = Path(sys.executable).with_name("jupyter-book")
         strict = ("-W", "-n", "--keep-going", "-q")
+        # From nothing: Sphinx tells a page's warnings only when it reads the page, and would forget them next time.
+        shutil.rmtree(build / "_build", ignore_errors=True)
         command = [door, "build", *strict, "--path-output", build, source]
         if subprocess.run(command, stdout=subprocess.DEVNULL).returncode:  # warnings go to stderr
             raise SleeplibError(f"{source}: the book was not built; the messages above say why")

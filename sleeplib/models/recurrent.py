@@ -26,7 +26,10 @@ class StepwiseBatchNorm(nn.Module):
         self.register_buffer("var", torch.ones(steps, *features, 1))
 
     def forward(self, x: Tensor, step: int | slice) -> tuple[Tensor, tuple]:
-        """Normalise `x` (..., features, rows) of a step (or a slice of them); also returns batch statistics to `update` with."""
+        """Normalise `x` (..., features, rows) of a step (or a slice of them).
+
+        Also returns batch statistics to `update` with.
+        """
         if not self.training:
             return (x - self.mean[step]) * (self.var[step] + EPS).rsqrt(), ()
         x, mean, rstd = torch.native_layer_norm(x, x.shape[-1:], None, None, EPS)

@@ -1,6 +1,7 @@
 """SeqSleepNet and its one-epoch part E2E-ARNN (Phan et al. 2019), as the paper's text has them.
 
-The file reads like the paper's figure 2, from left to right: filterbank, attention RNN of an epoch, RNN of the sequence.
+The file reads like the paper's figure 2, from left to right: filterbank, attention RNN of an epoch, RNN
+of the sequence.
 Shapes: B sequences, L epochs, C channels, T frames, F frequency bins, M filters, H hidden units, A attention size.
 """
 

@@ -29,8 +29,12 @@ def save(network, name: str, path: str | Path, preparation: Preparation, **card)
     part.replace(path)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     content = {
-        "network": name, "settings": asdict(network.settings), "preparation": asdict(preparation), "sha256": digest, **card
-    }  # fmt: skip
+        "network": name,
+        "settings": asdict(network.settings),
+        "preparation": asdict(preparation),
+        "sha256": digest,
+        **card,
+    }
     path.with_suffix(".json").write_text(json.dumps(content, indent=1))
     return path
 

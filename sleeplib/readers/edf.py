@@ -32,7 +32,8 @@ def _open(path) -> edfio.Edf:
     expected, found = header_bytes + max(n_records, 0) * samples * 2, path.stat().st_size
     if found < expected:
         raise SleeplibError(
-            f"{path}: truncated: the header promises {expected:,} bytes and the file has {found:,}; fetch or copy it again"
+            f"{path}: truncated: the header promises {expected:,} bytes and the "
+            f"file has {found:,}; fetch or copy it again"
         )
     try:
         return edfio.read_edf(path, lazy_load_data=True)
@@ -79,7 +80,8 @@ def _start(edf: edfio.Edf) -> datetime | None:
 
 
 def read_edf(path) -> Recording:
-    """Read an EDF or EDF+ file: signals in microvolts where the unit is a voltage, stages and events from its annotations.
+    """Read an EDF or EDF+ file: signals in microvolts where the unit is a voltage, stages and events from
+    its annotations.
 
     Raises
     ------

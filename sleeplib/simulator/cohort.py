@@ -1,7 +1,7 @@
 """A manifest's `simulation` settings in, a folder of EDF+ files and a `participants.tsv` out.
 
-Each person's seed is a child of the cohort's, so a night does not depend on how many others are made, in what order, or by
-how many workers. Files appear whole or not at all; a run that was interrupted goes on where it stopped.
+Each person's seed is a child of the cohort's, so a night does not depend on how many others are made, in what order, or
+by how many workers. Files appear whole or not at all; a run that was interrupted goes on where it stopped.
 """
 
 import hashlib
@@ -73,7 +73,9 @@ def simulate(manifest, out, name=None, persons=None, hours=None, jobs=1, progres
     work = Parallel(n_jobs=min(jobs, len(todo)) or 1, backend="loky", return_as="generator_unordered")(
         delayed(_write)(cohort, i, paths[i]) for i in todo
     )
-    for _ in tqdm(work, total=len(todo), desc=f"Simulating {name}", unit="night", disable=not progress or not todo):
+    for _ in tqdm(
+        work, total=len(todo), desc=f"Simulating {name}", unit="night", disable=not progress or not todo
+    ):
         pass
     _participants(cohort, name, out)
     return paths
@@ -84,12 +86,19 @@ def _checked(given, changes) -> Simulation:
         raise SleeplibError(f"simulation settings: expected a mapping, got {type(given).__name__}")
     cohort = settings(Simulation, {**given, **changes})
     settings(Site, cohort.site), settings(Scorer, cohort.scorer)
-    if not (isinstance(cohort.persons, int) and 1 <= cohort.persons <= 999):
-        raise SleeplibError(f"simulation: persons {cohort.persons!r}; expected 1 to 999")
-    if not (len(cohort.ages) == 2 and 5 <= cohort.ages[0] <= cohort.ages[1] <= 100):
-        raise SleeplibError(f"simulation: ages {cohort.ages!r}; expected the youngest and the oldest, within 5 to 100")
-    if not 0 <= cohort.share_female <= 1:
-        raise SleeplibError(f"simulation: share_female {cohort.share_female!r}; expected 0 to 1")
+    check = people.check_number
+    check("simulation: persons", cohort.persons, 1, 999)
+    check("simulation: share_female", cohort.share_female, 0, 1)
+    if not isinstance(cohort.seed, int) or cohort.seed < 0:
+        raise SleeplibError(f"simulation: seed {cohort.seed!r}; expected a whole number, 0 or more")
+    if not isinstance(cohort.ages, list | tuple) or len(cohort.ages) != 2 or cohort.ages[0] > cohort.ages[1]:
+        raise SleeplibError(f"simulation: ages {cohort.ages!r}; expected the youngest and the oldest")
+    for age in cohort.ages:
+        check("simulation: ages", age, 5, 100)
+    if cohort.hours is not None:
+        check("simulation: hours", cohort.hours, 0.5, 14)
+    if cohort.ahi is not None:
+        check("simulation: ahi", cohort.ahi, 0, 120)
     return cohort
 
 
@@ -98,11 +107,19 @@ def _who(cohort: Simulation, i: int) -> dict:
     seed = np.random.SeedSequence(cohort.seed, spawn_key=(i,))
     rng = np.random.default_rng(np.random.SeedSequence(cohort.seed, spawn_key=(i, 99)))
     age = round(float(rng.uniform(*cohort.ages)), 1)
-    return {"seed": seed, "age": age, "sex": "F" if rng.random() < cohort.share_female else "M", "ahi": cohort.ahi}
+    return {
+        "seed": seed,
+        "age": age,
+        "sex": "F" if rng.random() < cohort.share_female else "M",
+        "ahi": cohort.ahi,
+    }
 
 
 def _write(cohort: Simulation, i: int, path: Path) -> None:
-    write_edf(night(**_who(cohort, i), site=cohort.site, hours=cohort.hours, scorer=cohort.scorer, id=path.stem), path)
+    write_edf(
+        night(**_who(cohort, i), site=cohort.site, hours=cohort.hours, scorer=cohort.scorer, id=path.stem),
+        path,
+    )
 
 
 @cache
@@ -123,7 +140,9 @@ def _claim(cohort: Simulation, name: str, paths: list[Path], out: Path) -> None:
         old = {}
     if found and old.get("settings") != index["settings"]:
         other = "made with other settings" if old else "of unknown origin"
-        raise SleeplibError(f"{found[0]}: exists and is {other}; choose another folder or remove the files there")
+        raise SleeplibError(
+            f"{found[0]}: exists and is {other}; choose another folder or remove the files there"
+        )
     try:
         out.mkdir(parents=True, exist_ok=True)
         if old != index:

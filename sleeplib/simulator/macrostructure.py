@@ -20,7 +20,7 @@ RATE = 128  # Hz, of the state
 class Architecture:
     """The night of a forty-year-old; times in minutes unless the comment says otherwise."""
 
-    stay: tuple = (1.1, 1.35, 9.0, 18.0, 26.0)  # median time in W, N1, N2, N3, REM once entered
+    stay: tuple = (1.2, 1.4, 10.0, 18.0, 26.0)  # median time in W, N1, N2, N3, REM once entered
     spread: tuple = (1.1, 0.7, 0.8, 0.6, 0.8)  # sigma of its logarithm
     long_wake: float = 0.09  # share of awakenings that last ...
     long_wake_stay: float = 7.0  # ... about so long
@@ -120,7 +120,7 @@ def _odds(stage, t, cycle, person, arch) -> np.ndarray:
     table = {
         W: (0.0, 0.80, 0.20, 0.0, 0.15 * dreaming),
         N1: (0.18 * light, 0.0, 1.0 - 0.6 * dreaming, 0.0, 0.8 * dreaming),
-        N2: (0.20 * light, 0.24 * light, 0.0, 1.8 * deep, 5.0 * dreaming),
+        N2: (0.20 * light, 0.24 * light, 0.0, 1.6 * deep, 5.0 * dreaming),
         N3: (0.10 * light, 0.10 * light, 1.0, 0.0, 0.0),
         REM: (0.30 * light, 0.22 * light, 0.15 + 1.5 * (not dreaming), 0.0, 0.0),
     }

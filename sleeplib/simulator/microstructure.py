@@ -1,9 +1,9 @@
 """From the state of the night to signals: background rhythms, the waveforms of each stage, eyes, chin and artefacts.
 
 The background is noise made in the frequency domain: for every second an amplitude spectrum is put together from a few
-components (one power law per stage, alpha, theta, sigma, beta, muscle, movement), given to complex Gaussian noise that is
-correlated between neighbouring leads (volume conduction), and overlap-added in windows of two seconds. Waveforms with a
-shape of their own are then added (`waveforms`), and the chin is noise under an envelope.
+components (one power law per stage, alpha, theta, sigma, beta, muscle, movement, delta), given to complex Gaussian
+noise that is correlated between neighbouring leads (volume conduction), and overlap-added in windows of two seconds.
+Waveforms with a shape of their own are then added (`waveforms`), and the chin is noise under an envelope.
 """
 
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ class Background:
 
 @dataclass(frozen=True)
 class Course:
-    """What goes on second by second: `stage` (S, 5) sharp and `blend` (S, 5) gradual shares, and the processes on top."""
+    """What goes on second by second: `stage` (S, 5) sharp and `blend` (S, 5) gradual shares, and what rides on them."""
 
     stage: np.ndarray
     blend: np.ndarray
@@ -93,7 +93,7 @@ def _depth(stage, n, rng) -> np.ndarray:
     """Slow-wave depth: N3 is entered and left over minutes, and light and deep moments alternate within it."""
     gradual = 0.55 * gaussian_filter1d(stage[:, N3], 60.0) + 0.45 * gaussian_filter1d(stage[:, N3], 8.0)
     restless = 0.16 * drift(rng, n, 45) + 0.10 * drift(rng, n, 240)
-    floor = 0.10 * stage[:, N2]
+    floor = 0.06 * stage[:, N2]
     return np.clip((gradual + floor) * (1 + 2 * restless), 0, 1.2) * (stage[:, N2] + stage[:, N3])
 
 
@@ -105,15 +105,17 @@ def _peak(hz: float, width: float) -> np.ndarray:
 def components(person: Person, back: Background) -> np.ndarray:
     """Power spectra (J, F), uV^2/Hz at unit gain: five stages, alpha, theta, sigma, beta, muscle, movement, delta."""
     law = [
-        10 ** ((level + person.level) / 10) * (_HZ**2 + back.knee_hz**2) ** (-(exponent + person.steepness) / 2)
+        10 ** ((level + person.level) / 10)
+        * (_HZ**2 + back.knee_hz**2) ** (-(exponent + person.steepness) / 2)
         for level, exponent in zip(back.level, back.exponent, strict=True)
     ]
     alpha = 0.9 * _peak(person.alpha_hz, 0.7) + 0.1 * _peak(2 * person.alpha_hz, 1.2)
     muscle = 10 ** (person.muscle / 10) * (_HZ / 25) ** 2 / (1 + (_HZ / 25) ** 2)
     movement = 1 / (0.25 + _HZ**2) + 0.003
     delta = np.exp(-0.5 * ((_HZ - 1.0) / 1.1) ** 2)
-    theta = 10 ** (person.theta / 10) * _peak(5.5, 1.1)
-    return np.stack([*law, alpha, theta, _peak(person.spindle_hz - 0.6, 1.3), _peak(21, 5), muscle, movement, delta])
+    theta = 10 ** (person.theta / 10) * _peak(5.5, 1.3)
+    beta = 10 ** (person.beta / 10) * _peak(21, 5)
+    return np.stack([*law, alpha, theta, _peak(person.spindle_hz - 0.6, 1.3), beta, muscle, movement, delta])
 
 
 #                            F3    F4    C3    C4    O1    O2    E1    E2     power of each component in each lead
@@ -142,15 +144,15 @@ def gains(c: Course, person: Person, rng) -> np.ndarray:
     active = awake * (1 - 0.55 * c.eyes_closed) + 1.2 * c.arousal
     # Within N2 the background moves between that of N1 and its own, by the half minute (cyclic alternation).
     stages = c.blend.T.copy()
-    stages[N1] += n2 * (shallow := np.clip(0.3 + 0.3 * drift(rng, n, 30), 0, 1))
+    stages[N1] += n2 * (shallow := np.clip(0.28 + 0.33 * drift(rng, n, 30), 0, 1))
     stages[N2] = n2 * (1 - shallow)
     stages *= live[0] * (1 - 0.3 * c.arousal)
     settle = _settling(c.stage[:, W], rng)
     rows = [
         person.alpha_uv**2 * (rest + 0.12 * light + 0.03 * rem) * bursts * live[1],
-        (9 * light + 2 * awake + 5 * rem + 2.5 * n2 + 2.5 * n3 + 5 * c.arousal) * live[2],
+        (11 * light + 3 * awake + 5 * rem + 5 * n2 + 7 * n3 + 5 * c.arousal) * live[2],
         (2.2 * n2 + 2.2 * n3 + 0.3 * (light + awake + rem)) * live[3] * (person.spindle_uv / 16) ** 2,
-        (3 * active + 0.8 * awake + 0.8 * light + 0.3 * n2 + 0.2 * n3 + 0.6 * rem) * live[4],
+        (1.8 * active + 0.7 * awake + 0.8 * light + 0.3 * n2 + 0.2 * n3 + 0.6 * rem) * live[4],
         (0.22 * active + 0.04 * awake + 0.03 * light + 0.012 * (n2 + n3) + 0.012 * rem) * live[5],
         900 * settle + 120 * c.arousal * live[6],
         (60 * c.depth * c.pressure * (person.slow_wave_uv / 130) ** 2) * live[6],
@@ -159,7 +161,7 @@ def gains(c: Course, person: Person, rng) -> np.ndarray:
 
 
 # Spread of the logarithm of power and memory, s: background, alpha, theta, sigma, beta, muscle, delta.
-_LIVELY = ((0.35, 30), (0.6, 60), (0.5, 30), (0.6, 30), (0.5, 40), (0.8, 40), (0.45, 25))
+_LIVELY = ((0.40, 25), (0.7, 50), (0.6, 25), (0.7, 25), (0.6, 30), (0.9, 30), (0.5, 25))
 
 
 def _settling(awake, rng) -> np.ndarray:
@@ -180,7 +182,7 @@ def mixing() -> np.ndarray:
 
 
 def background(rng, gain: np.ndarray, spectra: np.ndarray, out: np.ndarray, chunk: int = 256) -> None:
-    """Fill eight leads `out` (8, S, RATE) with noise whose spectrum in each second is `gain` (J, S) times `spectra` (J, F).
+    """Fill leads `out` (8, S, RATE) with noise whose power in each second is `gain` (J, S) times `spectra` (J, F).
 
     Windows are sines, whose squares add up to one, so that the power is kept in the overlaps.
     """
@@ -188,7 +190,7 @@ def background(rng, gain: np.ndarray, spectra: np.ndarray, out: np.ndarray, chun
     gain = np.concatenate([gain, gain[:, -1:]], axis=1)  # window b covers the seconds b-1 and b
     window = np.sin(np.pi * (np.arange(WINDOW, dtype=np.float32) + 0.5) / WINDOW)
     mix = mixing()
-    # A complex number of two unit Gaussians has power 2, irfft divides by the window, and a bin is RATE / WINDOW Hz wide.
+    # Two unit Gaussians have power 2, irfft divides by the window's length, and a bin is RATE / WINDOW Hz wide.
     spectra = (spectra * (RATE * WINDOW / 4)).astype(np.float32)
     spectra[:, 0] = 0
     out[:] = 0
@@ -206,7 +208,9 @@ def background(rng, gain: np.ndarray, spectra: np.ndarray, out: np.ndarray, chun
 def trains(c: Course, person: Person, rng) -> list[waveforms.Train]:
     """All waveforms of the night; rates are per second."""
     awake, light, n2, n3, rem = (c.stage * (1 - c.arousal[:, None])).T
-    wave = np.sin(2 * np.pi * np.arange(awake.size) / 50 + 0.6 * drift(rng, awake.size, 50))  # spindles come in trains
+    wave = np.sin(
+        2 * np.pi * np.arange(awake.size) / 50 + 0.6 * drift(rng, awake.size, 50)
+    )  # spindles come in trains
     sigma = person.spindles / 60 * (1 + 0.9 * wave) * (n2 * (1 - 0.5 * c.depth) + 0.45 * n3 + 0.04 * light)
     k = person.k_complexes / 60 * (n2 * np.exp(0.5 * drift(rng, awake.size, 90)) + 0.02 * light)
     burst = rem * c.phasic
@@ -217,9 +221,11 @@ def trains(c: Course, person: Person, rng) -> list[waveforms.Train]:
         waveforms.spindles(rng, 0.4 * sigma, person, fast=False),
         waveforms.k_complexes(rng, k, person),
         waveforms.slow_waves(rng, 0.9 * c.depth**1.2, c.pressure, person),
-        waveforms.vertex_waves(rng, 0.035 * light + 0.004 * n2, person),
+        waveforms.vertex_waves(rng, 0.045 * light + 0.004 * n2, person),
         waveforms.sawtooth_waves(rng, 0.012 * rem + 0.03 * burst, person),
-        waveforms.rapid_eye_movements(rng, person.eye_rate * (0.45 * burst + 0.02 * rem) + 0.35 * eyes_open, person),
+        waveforms.rapid_eye_movements(
+            rng, person.eye_rate * (0.45 * burst + 0.02 * rem) + 0.35 * eyes_open, person
+        ),
         waveforms.slow_eye_movements(rng, 0.05 * drowsy + 0.012 * rem, person),
         waveforms.blinks(rng, 0.25 * eyes_open, person),
     ]
@@ -231,7 +237,9 @@ def chin(c: Course, person: Person, rng) -> np.ndarray:
     tone = c.stage @ np.float32(person.tone) * np.exp(0.28 * drift(rng, n, 150) + 0.15 * drift(rng, n, 8))
     tone *= np.exp(c.stage[:, W] * 0.45 * drift(rng, n, 20))
     tone += c.arousal * rng.uniform(0.2, 1.2) + 1.5 * _settling(c.stage[:, W], rng)
-    steps = np.interp(np.arange(n * 16) / 16, np.arange(n) + 0.5, tone).astype(np.float32)  # sixteen per second
+    steps = np.interp(np.arange(n * 16) / 16, np.arange(n) + 0.5, tone).astype(
+        np.float32
+    )  # sixteen per second
     twitch = waveforms.times(rng, 0.12 * c.stage[:, REM] * c.phasic) // 8
     for lag in range(3):
         steps[np.minimum(twitch + lag, steps.size - 1)] += 0.5 * rng.exponential(1.0, twitch.size)

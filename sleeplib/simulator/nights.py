@@ -18,9 +18,11 @@ def streams(seed) -> list[np.random.Generator]:
         root = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(int(seed))
     except (TypeError, ValueError) as error:
         raise SleeplibError(f"seed {seed!r}: expected a whole number, 0 or more") from error
-    # Children by key, not by spawn(): spawn() counts its calls, so the same sequence would not give the same night twice.
+    # Children by key, not by spawn(): spawn() counts its calls, so that a sequence would not give the same night twice.
     return [
-        np.random.Generator(np.random.SFC64(np.random.SeedSequence(root.entropy, spawn_key=(*root.spawn_key, i))))
+        np.random.Generator(
+            np.random.SFC64(np.random.SeedSequence(root.entropy, spawn_key=(*root.spawn_key, i)))
+        )
         for i in range(4)
     ]
 
@@ -61,8 +63,8 @@ def night(seed, age=None, sex=None, ahi=None, site=None, hours=None, scorer=None
     Returns
     -------
     Recording
-        Signals in uV; `truth` (T,) int8, the state at 128 Hz with arousals as wake; the 30-s `hypnogram` of one virtual scorer;
-        arousals and respiratory events; age, sex and AHI of the `subject`.
+        Signals in uV; `truth` (T,) int8, the state at 128 Hz with arousals as wake; the 30-s `hypnogram` of one virtual
+        scorer; arousals and respiratory events; age, sex and AHI of the `subject`.
 
     Raises
     ------
@@ -72,8 +74,8 @@ def night(seed, age=None, sex=None, ahi=None, site=None, hours=None, scorer=None
     rng_person, rng_night, rng_signals, rng_scorer = streams(seed)
     person = people.draw(rng_person, age, sex, ahi)
     drawn = np.clip(rng_night.normal(7.9, 0.35), 7, 9)
-    if hours is not None and not 0.5 <= hours <= 14:
-        raise SleeplibError(f"hours {hours!r}: a simulated night lasts 0.5 to 14 hours")
+    if hours is not None:
+        people.check_number("hours of a simulated night", hours, 0.5, 14)
     hours = round((drawn if hours is None else hours) * 120) / 120  # whole epochs
     truth = macrostructure.simulate(person, hours, rng_night)
     signals = microstructure.render(truth, person, settings(microstructure.Site, site), rng_signals)

@@ -1,7 +1,7 @@
 """A person: what the night and the signals inherit from age, sex, illness and chance.
 
-Traits are drawn hierarchically: a population mean that depends on age and sex, and around it the person's own deviation.
-The slopes per decade follow Boulos (2019) and Ohayon (2004); the spreads between persons are clinical rules of thumb.
+Traits are drawn hierarchically: a population mean that depends on age and sex, and around it the person's own
+deviation. The slopes per decade follow Boulos (2019) and Ohayon (2004); the spreads between persons are rules of thumb.
 """
 
 from dataclasses import dataclass
@@ -31,6 +31,7 @@ class Person:
     alpha_hz: float
     alpha_uv: float  # RMS at O1/O2 with eyes closed; 0 in the tenth of people who have none
     theta: float  # dB
+    beta: float  # dB
     muscle: float  # dB of the scalp's muscle noise
     spindle_hz: float  # of fast spindles; slow ones are 1.7 Hz slower
     spindle_uv: float  # peak
@@ -44,13 +45,19 @@ class Person:
     tone: tuple[float, ...]  # chin EMG of each stage relative to wake
 
 
+def check_number(what: str, value, low: float, high: float) -> None:
+    """Raise a SleeplibError unless `value` is a number within `low` and `high`."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not low <= value <= high:
+        raise SleeplibError(f"{what} {value!r}: expected a number from {low:g} to {high:g}")
+
+
 def _check(age, sex, ahi) -> None:
-    if age is not None and not 5 <= age <= 100:
-        raise SleeplibError(f"age {age:g}: the simulator knows people of 5 to 100 years")
+    if age is not None:
+        check_number("age", age, 5, 100)
+    if ahi is not None:
+        check_number("AHI", ahi, 0, 120)
     if sex not in (None, "F", "M"):
         raise SleeplibError(f"sex {sex!r}: expected 'F' or 'M'")
-    if ahi is not None and not 0 <= ahi <= 120:
-        raise SleeplibError(f"AHI {ahi:g}: expected 0 to 120 events per hour")
 
 
 def draw(rng: np.random.Generator, age=None, sex=None, ahi=None) -> Person:
@@ -85,16 +92,18 @@ def _night(rng, decades: float, male: float, ahi: float) -> dict:
 
 
 def _signals(rng, decades: float, male: float) -> dict:
-    z = rng.standard_normal(18)
+    z = rng.standard_normal(19)
     # The tone of all sleep varies together between persons, and each stage's a little by itself.
-    tone = np.array([1.0, 0.62, 0.44, 0.38, 0.23]) * np.exp(np.r_[0, 0.22 * z[0] + 0.12 * z[1:4], 0.22 * z[0] + 0.25 * z[4]])
+    tone = np.array([1.0, 0.62, 0.44, 0.38, 0.23])
+    tone[1:] *= np.exp(0.22 * z[0] + np.array([0.12, 0.12, 0.12, 0.25]) * z[1:5])
     tone[4] = min(tone[4], 0.85 * tone[2])
     return {
-        "level": 1.6 * z[5] - 0.5 * decades - 0.8 * male,
-        "steepness": 0.10 * z[6] - 0.04 * decades,
+        "level": 1.8 * z[5] - 0.5 * decades - 0.8 * male,
+        "steepness": 0.17 * z[6] - 0.04 * decades,
         "alpha_hz": float(np.clip(10.0 + 0.8 * z[7] - 0.12 * decades, 8.2, 12.2)),
         "alpha_uv": float(11 * np.exp(0.4 * z[8])) if rng.random() > 0.1 else 0.0,
         "theta": 1.5 * z[9],
+        "beta": 2.5 * z[18],
         "muscle": 3.0 * z[10],
         "spindle_hz": float(np.clip(13.7 + 0.45 * z[11] + 0.08 * decades, 12.6, 15.0)),
         "spindle_uv": float(16 * np.exp(0.22 * z[12] - 0.10 * decades - 0.06 * male)),

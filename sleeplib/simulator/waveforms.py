@@ -1,7 +1,7 @@
 """The events that a scorer looks for, as waveforms: when they happen, their shapes, and where on the head they show.
 
-Each kind is one function `(rng, rate per second of the night, person) -> Train`; all waveforms of a train are computed at
-once as a matrix and then added to the channels. Head and face are eight leads: F3 F4 C3 C4 O1 O2 E1 E2.
+Each kind is one function `(rng, rate per second of the night, person) -> Train`; all waveforms of a train are computed
+at once as a matrix and then added to the channels. Head and face are eight leads: F3 F4 C3 C4 O1 O2 E1 E2.
 """
 
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ def add(leads: np.ndarray, train: Train) -> None:
 
 
 def times(rng, rate: np.ndarray, gap: float = 0.0) -> np.ndarray:
-    """Onsets in samples, sorted: a Poisson process of `rate` (seconds,) per second, thinned to `gap` s between onsets."""
+    """Onsets in samples, sorted: a Poisson process of `rate` (seconds,) per second, at least `gap` s between onsets."""
     seconds = np.repeat(np.arange(rate.size), rng.poisson(rate))
     onsets = np.sort(seconds + rng.random(seconds.size))
     if gap and onsets.size:
@@ -98,7 +98,7 @@ def k_complexes(rng, rate, person) -> Train:
 
 
 def slow_waves(rng, rate, size, person) -> Train:
-    """One cycle of 0.6-1.4 Hz each, the negative half steeper; `size` (seconds,) is the amplitude factor by the hour."""
+    """One cycle of 0.6-1.4 Hz each, the negative half steeper; `size` (seconds,) is the factor of the amplitude."""
     starts = times(rng, rate, gap=0.35)
     n = starts.size
     t = _axis(n, 1.8)

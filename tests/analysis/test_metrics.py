@@ -1,0 +1,88 @@
+"""Metrics against scikit-learn, a worked example, and their definitions."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn import metrics as reference
+
+from sleeplib.analysis import metrics
+
+ROOT = Path(__file__).parents[2]
+
+stages = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=2, max_size=60)
+
+
+@given(stages)
+def test_numbers_equal_scikit_learns(pairs):
+    truth, predicted = map(np.array, zip(*pairs, strict=True))
+    c = metrics.confusion(truth, predicted)
+    present = np.union1d(truth, predicted)
+    assert (c == reference.confusion_matrix(truth, predicted, labels=range(5))).all()
+    assert metrics.accuracy(c) == pytest.approx(reference.accuracy_score(truth, predicted))
+    assert metrics.macro_f1(c) == pytest.approx(
+        reference.f1_score(truth, predicted, labels=present, average="macro")
+    )
+    if len(present) > 1:
+        assert metrics.kappa(c) == pytest.approx(reference.cohen_kappa_score(truth, predicted))
+    else:
+        assert np.isnan(metrics.kappa(c)), "agreement by chance is certain: kappa says nothing"
+    recall, precision = (f(truth, predicted, labels=range(5), average=None, zero_division=np.nan)
+                         for f in (reference.recall_score, reference.precision_score))  # fmt: skip
+    assert np.allclose(metrics.sensitivity(c), recall, equal_nan=True)
+    assert np.allclose(metrics.selectivity(c), precision, equal_nan=True)
+    for stage in range(5):
+        if (truth != stage).any():
+            expected = reference.recall_score(truth != stage, predicted != stage)
+            assert metrics.specificity(c)[stage] == pytest.approx(expected)
+
+
+def test_the_worked_example_of_the_chapter():
+    # The invented matrix that "How good is a stager?" reads aloud; figures/draw.py draws it.
+    c = np.array(
+        [[104, 10, 2, 0, 4], [12, 24, 18, 0, 6], [4, 14, 432, 22, 8], [0, 0, 28, 112, 0], [6, 8, 10, 0, 176]]
+    )
+    chapter = (ROOT / "book/how_good_is_a_stager.md").read_text()
+    for value in (metrics.accuracy(c), metrics.kappa(c), metrics.macro_f1(c)):
+        assert f"{value:.3f}" in chapter, "the chapter's numbers must follow from its matrix"
+    assert str(c.tolist())[1:-1] in (ROOT / "book/figures/draw.py").read_text()
+
+
+def test_unscored_epochs_do_not_count():
+    c = metrics.confusion([0, 9, 1, 9], [0, 0, 2, 4])
+    assert c.sum() == 2 and c[0, 0] == 1 and c[1, 2] == 1
+
+
+def test_functions_keep_leading_axes():
+    c = np.random.default_rng(0).integers(0, 30, (4, 3, 5, 5))
+    for name in ("accuracy", "kappa", "macro_f1", "sensitivity", "selectivity", "specificity", "f1"):
+        metric = getattr(metrics, name)
+        whole = metric(c)
+        assert np.allclose(whole[2, 1], metric(c[2, 1]), equal_nan=True)
+
+
+def test_published_rows_follow_from_their_stage_columns(shared):
+    """Facts C: with one set of label counts, Table II's accuracy follows from its stage-wise sensitivities."""
+    counts = np.array([31050, 19348, 107920, 30400, 40152])
+    seqsleepnet_20 = np.array([89.4, 60.8, 90.7, 80.3, 92.9])
+    hits = counts * seqsleepnet_20 / 100
+    assert 100 * hits.sum() / counts.sum() == pytest.approx(87.0, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    "model",
+    ["Chambon_et_Al", "DeepSleepNet", "MixedNeuralNetwork", "SeqSleepNet", "SimpleNet", "Tsinalis_et_Al"],
+)
+def test_pooled_scores_of_six_published_models_on_dod_h(shared, model):
+    data = np.load(shared / "reference/vectors/dodh_consensus.npz")
+    expected = json.loads((shared / "reference/vectors/dodh_consensus_expected.json").read_text())["dodh"][
+        model
+    ]
+    truth = np.where(data["dodh_consensus"] < 0, 9, data["dodh_consensus"])
+    c = metrics.confusion(truth, data[f"dodh_pred_{model}"])
+    assert metrics.accuracy(c) == pytest.approx(expected["pooled_acc"], abs=1e-9)
+    assert metrics.kappa(c) == pytest.approx(expected["pooled_kappa"], abs=1e-9)
+    assert metrics.macro_f1(c) == pytest.approx(expected["pooled_mf1"], abs=1e-9)

@@ -1,0 +1,113 @@
+"""From a store to scored predictions, resumable, and never on persons that were seen."""
+
+import numpy as np
+import pytest
+import torch
+
+from sleeplib import cohorts, protocol, store
+from sleeplib.errors import SleeplibError
+from sleeplib.models import weights
+from sleeplib.recording import Hypnogram, Recording, Subject
+
+PREPARATION = store.Preparation({"EEG": "C4"}, epoch_seconds=5.0)
+SMALL = {"filters": 8, "hidden": 8, "attention": 8}
+SYSTEMS = [
+    protocol.System(
+        "Seq-5", "seqsleepnet", SMALL | {"sequence_length": 5}, {"max_steps": 4, "learning_rate": 1e-2}
+    ),
+    protocol.System("One", "e2e-arnn", SMALL, {"max_steps": 4}),
+    *protocol.BASELINES,
+]
+
+
+@pytest.fixture(scope="module")
+def nights(tmp_path_factory):
+    """Two nights of each of five persons, whose stages differ in power."""
+    folder, rng, entries = tmp_path_factory.mktemp("toy"), np.random.default_rng(0), []
+    for i in range(10):
+        stages = np.repeat(rng.integers(0, 5, 6), 5)
+        x = rng.normal(size=(30, 500)) * (1 + stages[:, None])
+        hypnogram = Hypnogram(stages, epoch_seconds=5.0)
+        recording = Recording(
+            [x.ravel()], [100.0], ["C4"], id=f"n{i}", subject=Subject(f"p{i // 2}"), hypnogram=hypnogram
+        )
+        sidecar = store.add(recording, folder, PREPARATION)
+        entries.append({key: sidecar[key] for key in ("id", "subject", "n_epochs", "digest")})
+    index = {
+        "cohort": "toy",
+        "title": "Toy",
+        "simulated": True,
+        "recordings": entries,
+        "digest": "d",
+        "preparation": vars(PREPARATION),
+    }
+    store._write_json(folder / "index.json", index)
+    return store.Store(folder)
+
+
+def test_every_night_is_predicted_once_by_systems_that_never_saw_its_person(nights, tmp_path):
+    folds = cohorts.folds(nights.persons, 5, 1)
+    predictions = protocol.evaluate(nights, folds, SYSTEMS, tmp_path, progress=False)
+    assert sorted(set(predictions.recording)) == nights.ids and len(predictions.truth) == 300
+    for i, id in enumerate(nights.ids):
+        assert np.array_equal(predictions.truth[predictions.recording == id], nights.stages(i))
+    for number, fold in enumerate(folds):
+        card = protocol.trained(tmp_path, SYSTEMS[0], number).card
+        assert not set(card["persons"]["train"] + card["persons"]["valid"]) & set(
+            nights.persons[fold["test"]]
+        )
+    rows = predictions.rows(SYSTEMS)
+    assert [row["role"] for row in rows] == ["model", "model", "chance", "baseline"]
+    assert all(row["n_epochs"] == 300 and row["n_persons"] == 5 for row in rows)
+    assert rows[3]["accuracy"] > 0.8, "power alone tells these toy stages"
+    arrays = predictions.arrays()
+    assert arrays["person"].max() == 4 and arrays["Seq-5"].dtype == np.int8
+
+
+def test_finished_pieces_are_not_trained_again_and_jobs_do_not_matter(nights, tmp_path, monkeypatch):
+    folds = cohorts.folds(nights.persons, 2, 1)
+    first = protocol.evaluate(nights, folds, SYSTEMS, tmp_path / "one", progress=False)
+    monkeypatch.setattr(protocol, "fit", lambda *a, **k: pytest.fail("trained again"))
+    again = protocol.evaluate(nights, folds, SYSTEMS, tmp_path / "one", progress=False)
+    monkeypatch.undo()
+    # Several jobs train on one thread each; the bits depend on the number of threads, not on that of jobs.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    one = protocol.evaluate(nights, folds, SYSTEMS[:1], tmp_path / "1", progress=False)
+    torch.set_num_threads(threads)
+    two = protocol.evaluate(nights, folds, SYSTEMS[:1], tmp_path / "2", jobs=2, progress=False)
+    for label in first.posteriors:
+        assert np.array_equal(first.posteriors[label], again.posteriors[label])
+    assert np.array_equal(one.posteriors["Seq-5"], two.posteriors["Seq-5"])
+
+
+def test_other_data_or_settings_are_trained_anew(nights, tmp_path):
+    split = cohorts.split(nights.persons, 1, 1)
+    before = protocol.run(nights, split, SYSTEMS[0], tmp_path / "a")
+    other = protocol.System("Seq-5", "seqsleepnet", SYSTEMS[0].settings, SYSTEMS[0].training | {"seed": 1})
+    with pytest.raises(SleeplibError, match="other settings"):
+        protocol.run(nights, split, other, tmp_path / "a")
+    after = protocol.run(nights, split, other, tmp_path / "b")
+    assert not np.array_equal(before[0], after[0])
+
+
+def test_assess_leaves_out_persons_that_were_seen(nights, tmp_path):
+    split = cohorts.split(nights.persons, 1, 2)
+    protocol.train(nights, split, SYSTEMS[1], tmp_path, progress=False)
+    network = weights.load(tmp_path / "e2e-arnn")
+    systems, predictions = protocol.assess(network, nights, nights)
+    assert set(predictions.person) == set(nights.persons[split["test"]])
+    assert [s.role for s in systems] == ["model", "chance", "baseline"]
+    network.card["persons"]["train"] = sorted(set(nights.persons))
+    with pytest.raises(SleeplibError, match="has seen all persons"):
+        protocol.assess(network, nights, nights)
+    network.preparation = store.Preparation({"EEG": "C4"}, rate=50.0, epoch_seconds=5.0)
+    with pytest.raises(SleeplibError, match=r"rate 100\.0, the network needs 50\.0"):
+        protocol.assess(network, nights, nights)
+
+
+def test_a_description_names_what_a_record_needs(nights, tmp_path):
+    split = cohorts.split(nights.persons, 1, 1)
+    predictions = protocol.evaluate(nights, [split], SYSTEMS[2:], tmp_path, progress=False)
+    data = protocol.describe(nights, predictions)
+    assert data["persons"] == 1 and data["recordings"] == 2 and data["epochs"] == 60 and data["digest"] == "d"

@@ -1,0 +1,146 @@
+"""Prepared nights: the round trip, what is kept and what is refused."""
+
+import json
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+
+from sleeplib import cohorts, signals, store
+from sleeplib.errors import SleeplibError
+from sleeplib.readers.edf import write_edf
+from sleeplib.recording import Hypnogram, Recording, Subject
+
+MANIFEST = cohorts.Manifest(
+    name="toy",
+    title="Toy",
+    files="*.edf",
+    subject=r"(?P<subject>p\d+)",
+    montage={"EEG": "C4", "EOG": "E1 - E2"},
+)
+
+
+def night(id="p1-a", epochs=5, rate=200.0, seed=0, stages=None, offset=0.0):
+    rng = np.random.default_rng(seed)
+    x = [
+        (rng.normal(size=int(30 * rate * epochs)).cumsum() * 2).astype(np.float32) + offset for _ in range(3)
+    ]
+    stages = rng.integers(0, 5, epochs) if stages is None else stages
+    return Recording(
+        x, [rate] * 3, ["C4", "E1", "E2"], id=id, subject=Subject(id[:2]), hypnogram=Hypnogram(stages)
+    )
+
+
+@pytest.fixture
+def root(tmp_path):
+    (tmp_path / "files").mkdir()
+    for i, id in enumerate(("p1-a", "p1-b", "p2-a")):
+        write_edf(night(id, seed=i), tmp_path / "files" / f"{id}.edf")
+    return tmp_path
+
+
+def test_what_is_stored_is_what_was_prepared(root):
+    prepared, failures = store.prepare(MANIFEST, root / "files", root / "store", progress=False)
+    assert failures == [] and prepared.ids == ["p1-a", "p1-b", "p2-a"]
+    assert prepared.persons.tolist() == ["p1", "p1", "p2"] and prepared.channels == ["EEG", "EOG"]
+    original = night("p1-b", seed=1)
+    expected = signals.resample(original.signals[1] - original.signals[2], 200, 100)
+    stored = prepared.epochs(1)[:, 1].ravel()
+    quantum = np.ptp(expected) / 30_000
+    assert stored.shape == (15_000,) and np.abs(stored - expected).max() < 4 * quantum
+    assert prepared.stages(1).tolist() == original.hypnogram.stages.tolist()
+    assert prepared.images(1).shape == (5, 2, 29, 129)
+    assert prepared.samples(1).dtype == np.int16 and isinstance(prepared.samples(1), np.memmap)
+
+
+def test_same_nights_same_digest_whatever_the_number_of_jobs(root):
+    one, _ = store.prepare(MANIFEST, root / "files", root / "one", jobs=1, progress=False)
+    two, _ = store.prepare(MANIFEST, root / "files", root / "two", jobs=2, progress=False)
+    assert one.digest == two.digest
+    assert (root / "one/p1-a.npy").read_bytes() == (root / "two/p1-a.npy").read_bytes()
+
+
+def test_finished_nights_are_kept_and_changed_ones_prepared_again(root):
+    store.prepare(MANIFEST, root / "files", root / "store", progress=False)
+    times = {p.name: p.stat().st_mtime_ns for p in (root / "store").glob("*.npy")}
+    (root / "store/p2-a.json").unlink()  # as if interrupted before its sidecar
+    write_edf(night("p1-a", seed=7), root / "files/p1-a.edf")
+    store.prepare(MANIFEST, root / "files", root / "store", progress=False)
+    changed = {p.name for p in (root / "store").glob("*.npy") if p.stat().st_mtime_ns != times[p.name]}
+    assert changed == {"p1-a.npy", "p2-a.npy"}
+    store.prepare(MANIFEST, root / "files", root / "store", progress=False, rate=50.0)
+    assert store.Store(root / "store").rate == 50
+
+
+def test_a_bad_night_is_listed_and_the_rest_completes(root):
+    raw = (root / "files/p1-b.edf").read_bytes()
+    (root / "files/p1-b.edf").write_bytes(raw[: len(raw) // 2])
+    write_edf(
+        night("p2-a", stages=np.zeros(9, int)), root / "files/p2-a.edf"
+    )  # cut to the signal by the reader
+    prepared, failures = store.prepare(MANIFEST, root / "files", root / "store", progress=False)
+    assert prepared.ids == ["p1-a", "p2-a"] and len(failures) == 1
+    assert "p1-b.edf" in failures[0] and "truncated" in failures[0]
+    assert json.loads((root / "store/index.json").read_text())["failures"] == failures
+    assert not list((root / "store").glob("*.part"))
+
+
+def test_a_wrong_channel_stops_with_the_names_that_are_there(root):
+    wrong = cohorts.Manifest(**asdict(MANIFEST) | {"montage": {"EEG": "O1"}})
+    with pytest.raises(
+        SleeplibError, match=r"none of the 3 recordings .* no channel 'O1'; it has C4, E1, E2"
+    ):
+        store.prepare(wrong, root / "files", root / "store", progress=False)
+    assert not (root / "store/index.json").exists()
+
+
+def test_stages_that_do_not_fit_the_signal_are_refused():
+    preparation = store.Preparation({"EEG": "C4"})
+    recording = night(stages=np.zeros(8, int))
+    with pytest.raises(SleeplibError, match="8 stages from 0 s do not fit 150 s"):
+        store.align(recording, store.prepared_signals(recording, preparation), preparation)
+    recording.hypnogram = None
+    with pytest.raises(SleeplibError, match="no sleep stages"):
+        store.align(recording, np.zeros((1, 15_000)), preparation)
+    recording.hypnogram = Hypnogram([0, 1], epoch_seconds=20)
+    with pytest.raises(SleeplibError, match="epochs of 20 s"):
+        store.align(recording, np.zeros((1, 15_000)), preparation)
+
+
+def test_a_hypnogram_that_begins_later_cuts_the_signal():
+    preparation = store.Preparation({"EEG": "C4"})
+    recording = night()
+    recording.hypnogram = Hypnogram([2, 3], onset=45.0)
+    x = store.prepared_signals(recording, preparation)
+    cut, stages = store.align(recording, x, preparation)
+    assert np.array_equal(cut, x[:, 4500:10_500]) and stages.tolist() == [2, 3]
+
+
+def test_robust_scaling_and_offsets(tmp_path):
+    preparation = store.Preparation({"EEG": "C4"}, scaling="robust")
+    x = store.prepared_signals(night(offset=1e4), preparation)
+    assert np.abs(x).max() <= 20 and np.median(x) == pytest.approx(0, abs=1e-4)
+    with pytest.raises(SleeplibError, match="choose none or robust"):
+        store.prepared_signals(night(), store.Preparation({"EEG": "C4"}, scaling="zscore"))
+    store.add(night(offset=1e4), tmp_path, store.Preparation({"EEG": "C4"}))
+    sidecar = json.loads((tmp_path / "p1-a.json").read_text())
+    assert sidecar["offset"][0] > 5e3, "an offset must not eat the 16 bits"
+
+
+def test_folders_that_are_no_store(tmp_path):
+    with pytest.raises(SleeplibError, match="sleeplib prepare"):
+        store.Store(tmp_path)
+    (tmp_path / "index.json").write_text("{")
+    with pytest.raises(SleeplibError, match="damaged index"):
+        store.Store(tmp_path)
+
+
+def test_real_nights(shared, tmp_path):
+    manifest = cohorts.load("sleep-edf-npz")
+    prepared, failures = store.prepare(manifest, shared / "data/sleep-edf-20-5s", tmp_path, progress=False)
+    assert failures == [] and len(prepared) == 20 and len(set(prepared.persons)) == 10
+    with np.load(shared / "data/sleep-edf-20-5s/SC4032E0.npz") as night:
+        i = prepared.ids.index("SC4032E0")
+        assert np.array_equal(prepared.stages(i), night["y"])
+        assert np.abs(prepared.epochs(i)[:, 0] - night["x"][:, :, 0]).max() < 0.05  # uV
+    assert prepared.recordings[0]["subject"] == {"id": "00", "age": 33.0, "sex": "F", "ahi": None}

@@ -1,0 +1,162 @@
+"""The loop: the loss, the kept step, and a run that is killed and goes on to the same bits."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from sleeplib import models, training
+from sleeplib.errors import SleeplibError
+from sleeplib.sampling import Nights
+from sleeplib.training import TrainingSettings
+
+SHAPE = {"channels": 1, "frames": 4}
+
+
+def nights(seed, n=120):
+    """Two nights whose stages come in bouts and show in a band of the image."""
+    rng = np.random.default_rng(seed)
+    labels = np.repeat(rng.integers(0, 5, n // 10), 10)
+    x = rng.normal(0, 3, (n, 1, 4, 129)).astype(np.float32)
+    for stage in range(5):
+        x[labels == stage, :, :, 2 + 20 * stage : 22 + 20 * stage] += 2
+    return Nights(torch.from_numpy(x), torch.from_numpy(labels), [n // 2, n // 2])
+
+
+def test_defaults_are_the_papers():
+    s = TrainingSettings()
+    assert (s.learning_rate, s.batch_size, s.passes, s.weight_decay, s.validate_every) == (
+        1e-4,
+        32,
+        10,
+        1e-3,
+        100,
+    )
+    e2e = TrainingSettings.for_network("e2e-arnn", seed=3)
+    assert (e2e.passes, e2e.validate_every, e2e.seed) == (20, 500, 3)
+
+
+def test_sequence_loss_equals_equation_14():
+    logits, labels = torch.randn(3, 4, 5, dtype=torch.float64), torch.randint(0, 5, (3, 4))
+    p = logits.softmax(-1).numpy()
+    each = [
+        -np.mean([np.log(p[n, position, labels[n, position]]) for position in range(4)]) for n in range(3)
+    ]
+    assert training.sequence_loss(logits, labels).item() == pytest.approx(np.mean(each))
+
+
+def test_unscored_epochs_do_not_enter_the_loss():
+    logits, labels = torch.randn(1, 4, 5), torch.tensor([[1, 9, 2, 9]])
+    changed = logits.clone()
+    changed[0, [1, 3]] += torch.randn(2, 5)
+    assert training.sequence_loss(logits, labels) == training.sequence_loss(changed, labels)
+
+
+def test_a_step_is_adam_on_equation_15():
+    """One step of `fit` moves the weights as Adam does on cross-entropy + lambda / 2 * |theta|^2."""
+    train, settings = (
+        nights(0),
+        TrainingSettings(max_steps=1, learning_rate=1e-2, weight_decay=0.3, batch_size=8),
+    )
+    torch.manual_seed(1)
+    net = models.build("seqsleepnet", **SHAPE, sequence_length=5, dropout=0.0)
+    twin = models.build("seqsleepnet", **SHAPE, sequence_length=5, dropout=0.0)
+    twin.load_state_dict(net.state_dict())
+    training.fit(net, train, nights(1), settings, progress=False)
+    twin.normalise(*train.statistics())
+    images, labels = training.Sequences(train, 5, 8, 0).batch(0)
+    loss = training.sequence_loss(twin(images), labels) + 0.15 * sum(
+        p.square().sum() for p in twin.parameters()
+    )
+    loss.backward()
+    with torch.no_grad():
+        for p in twin.parameters():  # the first step of Adam is lr * sign(gradient), up to its epsilon
+            p -= 1e-2 * p.grad / (p.grad.abs() + 1e-8)
+    for ours, theirs in zip(net.parameters(), twin.parameters(), strict=True):
+        assert torch.allclose(ours, theirs, atol=2e-5)
+
+
+def test_the_best_validation_step_is_kept_and_normalisation_is_that_of_training():
+    torch.manual_seed(0)
+    net, train, valid = models.build("e2e-arnn", **SHAPE), nights(0), nights(1)
+    settings = TrainingSettings(max_steps=60, validate_every=10, learning_rate=3e-2, passes=100)
+    history = training.fit(net, train, valid, settings, progress=False)
+    assert [entry["step"] for entry in history] == [10, 20, 30, 40, 50, 60]
+    assert not net.training
+    assert training.validation_accuracy(net, valid) == max(entry["accuracy"] for entry in history) > 0.5
+    mean, std = train.statistics()
+    assert torch.equal(net.encoder.filterbank.mean, mean) and torch.equal(net.encoder.filterbank.std, std)
+
+
+def test_passes_decide_where_no_number_of_steps_is_given():
+    net = models.build("seqsleepnet", **SHAPE, sequence_length=5)
+    history = training.fit(
+        net, nights(0), nights(1), TrainingSettings(passes=2, batch_size=28), progress=False
+    )
+    assert history[-1]["step"] == 2 * (112 // 28)
+
+
+SCRIPT = """
+import sys, torch
+sys.path.insert(0, {root!r})
+from tests.test_training import SHAPE, nights
+from sleeplib import models, training
+torch.set_num_threads(1)
+torch.manual_seed(5)
+net = models.build("seqsleepnet", **SHAPE, sequence_length=6)
+settings = training.TrainingSettings(max_steps=60, validate_every=7, learning_rate=1e-2, batch_size=8,
+passes=100, seed=5)
+training.fit(net, nights(0), nights(1), settings, {folder!r}, progress=False)
+torch.save(net.state_dict(), {out!r})
+"""
+
+
+def test_killed_and_resumed_ends_with_the_same_bits(tmp_path):
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+    def start(folder, out):
+        script = SCRIPT.format(root=root, folder=str(tmp_path / folder), out=str(tmp_path / out))
+        return subprocess.Popen([sys.executable, "-c", script])
+
+    assert start("whole", "whole.pt").wait() == 0
+    kills = 0
+    for _ in range(20):
+        process = start("killed", "killed.pt")
+        seen = modified(tmp_path / "killed/checkpoint.pt")
+        while process.poll() is None and (kills >= 3 or modified(tmp_path / "killed/checkpoint.pt") == seen):
+            time.sleep(0.002)
+        if process.poll() is None:  # a checkpoint has just appeared: the loop is somewhere behind it
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            kills += 1
+        else:
+            break
+    assert process.returncode == 0 and kills == 3, "it must have been killed while it ran"
+    whole, killed = (torch.load(tmp_path / name, weights_only=True) for name in ("whole.pt", "killed.pt"))
+    assert whole.keys() == killed.keys() and all(torch.equal(whole[key], killed[key]) for key in whole)
+
+
+def modified(path):
+    return path.stat().st_mtime_ns if path.exists() else None
+
+
+def test_checkpoints_of_other_settings_and_damaged_ones_are_refused(tmp_path):
+    def fit(**changes):
+        net = models.build("e2e-arnn", **SHAPE)
+        training.fit(
+            net, nights(0), nights(1), TrainingSettings(max_steps=2, **changes), tmp_path, progress=False
+        )
+
+    fit()
+    fit()  # finished: nothing left to do
+    with pytest.raises(SleeplibError, match="other settings"):
+        fit(learning_rate=1e-3)
+    path = tmp_path / "checkpoint.pt"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(SleeplibError, match="damaged checkpoint"):
+        fit()
