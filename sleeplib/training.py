@@ -1,5 +1,6 @@
 """One visible loop. Killed at any step and started again, it ends with the same bits (on one CPU configuration)."""
 
+import hashlib
 import json
 import time
 from dataclasses import asdict, dataclass
@@ -96,7 +97,7 @@ def fit(
     )
     sequences = Sequences(train, network.sequence_length, settings.batch_size, settings.seed)
     steps = min(settings.passes * sequences.steps_per_pass, settings.max_steps or 10**12)
-    state = Checkpoint(folder, network, optimiser, settings)
+    state = Checkpoint(folder, network, optimiser, settings, train)
     started, losses = time.perf_counter() - state.seconds, []
 
     with tqdm(total=steps, initial=state.step, desc="training", unit="step", disable=not progress) as bar:
@@ -129,9 +130,15 @@ class Checkpoint:
     The sampler needs nothing: its batches depend on the seed and the step alone.
     """
 
-    def __init__(self, folder, network, optimiser, settings: TrainingSettings):
+    def __init__(self, folder, network, optimiser, settings: TrainingSettings, train: Nights):
         self.network, self.optimiser = network, optimiser
-        self.identity = {"training": asdict(settings), "network": asdict(network.settings)}
+        # The bins' statistics and the stages tell one set of training nights from another.
+        data = network.encoder.filterbank.mean.cpu().numpy().tobytes() + train.labels.numpy().tobytes()
+        self.identity = {
+            "training": asdict(settings),
+            "network": asdict(network.settings),
+            "data": hashlib.sha256(data).hexdigest(),
+        }
         self.step, self.seconds, self.history = 0, 0.0, []
         self.best = {key: value.clone() for key, value in network.state_dict().items()}
         self.path = Path(folder) / "checkpoint.pt" if folder else None
@@ -148,7 +155,7 @@ class Checkpoint:
             ) from error
         if identity != self.identity:
             raise SleeplibError(
-                f"{self.path}: checkpoint of a run with other settings; choose another folder or delete it"
+                f"{self.path}: checkpoint of a run with other settings or data; choose another folder or delete it"
             )
         self.network.load_state_dict(saved["network"])
         self.optimiser.load_state_dict(saved["optimiser"])

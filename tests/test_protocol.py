@@ -85,7 +85,7 @@ def test_other_data_or_settings_are_trained_anew(nights, tmp_path):
     split = cohorts.split(nights.persons, 1, 1)
     before = protocol.run(nights, split, SYSTEMS[0], tmp_path / "a")
     other = protocol.System("Seq-5", "seqsleepnet", SYSTEMS[0].settings, SYSTEMS[0].training | {"seed": 1})
-    with pytest.raises(SleeplibError, match="other settings"):
+    with pytest.raises(SleeplibError, match="other settings or data"):
         protocol.run(nights, split, other, tmp_path / "a")
     after = protocol.run(nights, split, other, tmp_path / "b")
     assert not np.array_equal(before[0], after[0])

@@ -154,8 +154,10 @@ def test_checkpoints_of_other_settings_and_damaged_ones_are_refused(tmp_path):
 
     fit()
     fit()  # finished: nothing left to do
-    with pytest.raises(SleeplibError, match="other settings"):
+    with pytest.raises(SleeplibError, match="other settings or data"):
         fit(learning_rate=1e-3)
+    with pytest.raises(SleeplibError, match="other settings or data"):
+        fit(seed=2)
     path = tmp_path / "checkpoint.pt"
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(SleeplibError, match="damaged checkpoint"):

@@ -109,7 +109,7 @@ def _signals(rng, decades: float, male: float) -> dict:
         "spindle_uv": float(16 * np.exp(0.22 * z[12] - 0.10 * decades - 0.06 * male)),
         "spindles": float(2.7 * np.exp(0.28 * z[13] - 0.17 * decades - 0.10 * male)),
         "k_complexes": float(1.4 * np.exp(0.3 * z[14] - 0.18 * decades)),
-        "slow_wave_uv": float(130 * np.exp(0.18 * z[15] - 0.11 * decades - 0.08 * male)),
+        "slow_wave_uv": float(140 * np.exp(0.18 * z[15] - 0.11 * decades - 0.08 * male)),
         "eye_uv": float(75 * np.exp(0.25 * z[16])),
         "eye_rate": float(np.exp(0.35 * z[17])),
         "tone_uv": float(10 * np.exp(0.4 * rng.standard_normal())),

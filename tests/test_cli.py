@@ -1,0 +1,178 @@
+"""The command line as a user calls it."""
+
+import json
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from sleeplib import cli
+
+COMMANDS = ("simulate", "prepare", "train", "evaluate", "run")
+
+
+def call(*arguments):
+    return cli.main([str(a) for a in arguments])
+
+
+def fails(capsys, *arguments):
+    """The one line that a bad call prints."""
+    assert call(*arguments) == 2
+    out, err = capsys.readouterr()
+    message = [line for line in err.splitlines() if "night/s]" not in line]  # a progress bar may have begun
+    assert out == "" and len(message) == 1 and message[0].startswith("sleeplib: ")
+    return message[0]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_teaches(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        call(command, "--help")
+    text = capsys.readouterr().out
+    assert stop.value.code == 0 and len(text.splitlines()) > 8 and "default" in text
+
+
+def test_help_is_there_at_once_and_names_all_commands():
+    begun = time.perf_counter()
+    result = subprocess.run(
+        [sys.executable, "-m", "sleeplib.cli", "--help"], capture_output=True, text=True, check=True
+    )
+    seconds = time.perf_counter() - begun
+    assert all(command in result.stdout for command in COMMANDS)
+    loaded = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "sleeplib.cli", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stderr
+    assert not any(heavy in loaded for heavy in ("torch", "pandas", "matplotlib", "papermill", "numpy")), (
+        seconds
+    )
+
+
+@pytest.fixture(scope="module")
+def road(tmp_path_factory):
+    """From a seed to trained weights, by the commands alone."""
+    root = tmp_path_factory.mktemp("road")
+    assert (
+        call("simulate", "embedded", "--persons", 5, "--hours", 1.5, "--out", root / "edf", "--jobs", 1) == 0
+    )
+    assert call("prepare", "embedded", "--root", root / "edf", "--out", root / "store", "--jobs", 1) == 0
+    train = ["train", "e2e-arnn", "--store", root / "store", "--out", root / "run", "--valid-persons", 1]
+    assert (
+        call(
+            *train,
+            "--test-persons",
+            2,
+            "--steps",
+            6,
+            "--learning-rate",
+            1e-3,
+            "--set",
+            "hidden=8",
+            "filters=8",
+        )
+        == 0
+    )
+    return root
+
+
+def test_the_whole_road(road, capsys):
+    weights = road / "run/e2e-arnn.safetensors"
+    assert call("evaluate", weights, "--store", road / "store", "--record", road / "records/first.json") == 0
+    out = capsys.readouterr().out
+    assert "2 simulated nights of 2 persons" in out
+    assert all(row in out for row in ("e2e-arnn", "majority class", "band powers + LDA"))
+    record = json.loads((road / "records/first.json").read_text())
+    card = json.loads((road / "run/e2e-arnn.json").read_text())
+    assert record["simulated"] and record["data"]["digest"] == card["data_digest"]
+    assert card["settings"]["hidden"] == 8 and not set(card["persons"]["train"]) & set(
+        card["persons"]["valid"]
+    )
+    assert len(np.load(road / "records/first.npz")["truth"]) == record["data"]["epochs"]
+
+
+def test_finished_training_is_taken_up_again(road, capsys):
+    before = (road / "run/e2e-arnn.safetensors").read_bytes()
+    train = ["train", "e2e-arnn", "--store", road / "store", "--out", road / "run", "--valid-persons", 1]
+    assert (
+        call(
+            *train,
+            "--test-persons",
+            2,
+            "--steps",
+            6,
+            "--learning-rate",
+            1e-3,
+            "--set",
+            "hidden=8",
+            "filters=8",
+        )
+        == 0
+    )
+    assert (road / "run/e2e-arnn.safetensors").read_bytes() == before
+    capsys.readouterr()
+    message = fails(
+        capsys,
+        *train,
+        "--test-persons",
+        2,
+        "--steps",
+        7,
+        "--learning-rate",
+        1e-3,
+        "--set",
+        "hidden=8",
+        "filters=8",
+    )
+    assert "other settings or data" in message
+    assert (road / "run/e2e-arnn.safetensors").read_bytes() == before, "an error destroys nothing"
+
+
+def test_a_truncated_night_is_listed_the_rest_completes_and_the_exit_code_tells(road, tmp_path, capsys):
+    (tmp_path / "edf").mkdir()
+    for path in sorted((road / "edf").glob("*.edf"))[:2]:
+        (tmp_path / "edf" / path.name).write_bytes(path.read_bytes())
+    bad = next((tmp_path / "edf").glob("*001.edf"))
+    bad.write_bytes(bad.read_bytes()[:100_000])
+    assert (
+        call("prepare", "embedded", "--root", tmp_path / "edf", "--out", tmp_path / "store", "--jobs", 1) == 1
+    )
+    out, err = capsys.readouterr()
+    assert "truncated" in err and bad.name in err and "1 nights of 1 persons" in out
+
+
+def test_bad_input_gets_one_clear_line(road, tmp_path, capsys):
+    store, run = road / "store", road / "run/e2e-arnn.safetensors"
+    assert "known cohorts" in fails(capsys, "simulate", "nosuch")
+    assert "real nights" in fails(capsys, "simulate", "sleep-edf-npz")
+    assert "no such folder" in fails(
+        capsys, "prepare", "embedded", "--root", tmp_path / "x", "--out", tmp_path / "y"
+    )
+    wrong = ["prepare", "embedded", "--root", road / "edf", "--out", tmp_path / "y", "--jobs", 1, "--montage"]
+    assert "no channel 'Oz'; it has F3-M2" in fails(capsys, *wrong, "EEG=Oz")
+    assert "NAME=VALUE" in fails(capsys, *wrong, "EEG")
+    assert "sleeplib prepare" in fails(
+        capsys, "train", "seqsleepnet", "--store", tmp_path, "--out", tmp_path / "r"
+    )
+    assert "one of each part" in fails(
+        capsys, "train", "e2e-arnn", "--store", store, "--out", tmp_path / "r", "--test-persons", 4
+    )
+    assert "no setting hiden" in fails(
+        capsys, "train", "e2e-arnn", "--store", store, "--out", tmp_path / "r", "--valid-persons", 1,
+        "--test-persons", 1, "--set", "hiden=3",
+    )  # fmt: skip
+    assert "missing" in fails(capsys, "evaluate", tmp_path / "none.safetensors", "--store", store)
+    assert "sleeplib prepare" in fails(capsys, "evaluate", run, "--store", tmp_path)
+    assert "unknown parameter" in fails(capsys, "run", "--plan", "--set", "sed=3")
+    assert "unknown notebook" in fails(capsys, "run", "nosuch", "--plan")
+    assert not (tmp_path / "r").exists() or not any((tmp_path / "r").iterdir())
+
+
+def test_the_plan_tells_parameters_data_and_time(capsys):
+    assert call("run", "--plan", "--profile", "demo") == 0
+    out = capsys.readouterr().out
+    for words in ("seqsleepnet_first_training", "persons = 24", "embedded cohort", "about", "real_eeg"):
+        assert words in out

@@ -1,0 +1,88 @@
+"""Pictures: what is drawn is what was given, and the palette keeps its promises."""
+
+from datetime import datetime
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+
+from sleeplib import plotting
+from sleeplib.recording import Recording
+from sleeplib.stages import STAGES
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    plotting.use_style()
+    yield
+    plt.close("all")
+
+
+def luminance(colour):
+    r, g, b = to_rgb(colour)
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b
+
+
+def test_every_stage_has_a_colour_and_neighbours_differ_in_grey():
+    assert set(plotting.COLOURS) == set(STAGES) == set(plotting.LEVEL)
+    drawn = sorted(STAGES, key=plotting.LEVEL.get)
+    assert drawn == ["N3", "N2", "N1", "REM", "W"]
+    grey = [luminance(plotting.COLOURS[name]) for name in drawn]
+    assert np.abs(np.diff(grey)).min() > 0.05
+
+
+def test_a_hypnogram_has_rem_below_wake_hours_or_clock_time_and_gaps():
+    ax = plotting.hypnogram([0, 1, 9, 4, 3])
+    assert ax.get_xlabel() == "time (h)" and ax.get_xlim()[1] == pytest.approx(5 * 30 / 3600)
+    values = ax.patches[0].get_data().values
+    assert np.isnan(values[2]) and values[[0, 1, 3, 4]].tolist() == [4, 2, 3, 0]
+    clock = plotting.hypnogram([0] * 120, start=datetime(2001, 1, 1, 23, 30))
+    clock.figure.canvas.draw()
+    assert clock.get_xlabel() == "clock time" and any(
+        t.get_text() == "00:00" for t in clock.get_xticklabels()
+    )
+
+
+def test_hypnodensity_fills_the_whole_height():
+    p = np.random.default_rng(0).dirichlet(np.ones(5), 40)
+    ax = plotting.hypnodensity(p)
+    assert len(ax.collections) == 5 and ax.get_ylim() == (0, 1)
+    top = ax.collections[-1].get_paths()[0].vertices[:, 1].max()
+    assert top == pytest.approx(1, abs=1e-6)
+
+
+def test_errors_are_marked_where_they_are_and_unscored_epochs_are_none():
+    ax = plotting.errors([0, 1, 9, 2], [0, 2, 0, 1])
+    assert len(ax.collections[0].get_segments()) == 2
+
+
+def test_axes_carry_units():
+    x = np.random.default_rng(0).normal(0, 30, 128 * 600)
+    night = Recording([x, x / 10], [128.0, 128.0], ["C4-M1", "Chin1-Chin2"])
+    assert plotting.spectrogram(x, 128.0).get_ylabel() == "frequency (Hz)"
+    assert plotting.spectrogram(x, 256.0).get_ylim() == (0, 30)
+    page = plotting.traces(night, 30.0)
+    assert page.get_xlabel().endswith("(s)") and any("µV" in t.get_text() for t in page.texts)
+    assert "dB" in plotting.image(np.zeros((29, 129))).figure.axes[-1].get_ylabel()
+    assert plotting.filterbank(np.eye(129, 4)).get_xlabel() == "frequency (Hz)"
+
+
+@pytest.mark.parametrize(("value", "expected"), [(1, 1), (1.99, 1), (47, 20), (50, 50), (99, 50), (0.3, 0.2)])
+def test_scale_bars_are_round(value, expected):
+    assert plotting._round_number(value) == pytest.approx(expected)
+
+
+def test_confusion_and_intervals_show_their_numbers():
+    counts = np.diag([10, 20, 30, 40, 50]) + 1
+    ax = plotting.confusion_matrix(counts)
+    assert ax.texts[0].get_text() == "73 %\n11" and ax.get_ylabel() == "true"
+    row = {"system": "a", "role": "model", "accuracy": 0.8, "accuracy_low": 0.7, "accuracy_high": 0.9}
+    ax = plotting.intervals([row, row | {"system": "b", "role": "chance"}])
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["a", "b"] and "95 %" in ax.get_xlabel()
+
+
+def test_the_kept_step_is_circled():
+    history = [{"step": s, "accuracy": a} for s, a in ((10, 0.5), (20, 0.8), (30, 0.8), (40, 0.6))]
+    ax = plotting.learning_curve(history)
+    assert ax.lines[1].get_xdata() == [30], "ties keep the later step, as training does"
