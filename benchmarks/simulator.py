@@ -15,9 +15,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy is imported: one c
 
 import numpy as np
 from scipy.signal import welch
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.metrics import cohen_kappa_score, f1_score
-from sklearn.model_selection import GroupKFold, cross_val_predict
 
 from sleeplib.readers.edf import write_edf
 from sleeplib.simulator import night
@@ -48,7 +45,7 @@ def band_powers(recording, channel="C4-M1"):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--persons", type=int, default=16)
+    parser.add_argument("--persons", type=int, default=16, help="at least two")
     persons = parser.parse_args().persons
     made, written, features, labels = [], [], [], []
     with tempfile.TemporaryDirectory() as folder:
@@ -62,18 +59,30 @@ def main():
                 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
             features.append(band_powers(recording))
             labels.append(recording.hypnogram.stages)
-    groups, y = np.repeat(np.arange(persons), [len(h) for h in labels]), np.concatenate(labels)
-    folds = GroupKFold(min(4, persons))
-    p = cross_val_predict(LinearDiscriminantAnalysis(), np.concatenate(features), y, groups=groups, cv=folds)
     print(
         f"s per 8-h night: {np.median(made):.2f}, with EDF+ {np.median(written):.2f} (best {min(written):.2f})"
     )
     print(f"peak memory: {peak:.0f} MB")
-    shares = np.bincount(y, minlength=5) / y.size
-    print("shares  " + "  ".join(f"{name} {share:.3f}" for name, share in zip(STAGES, shares, strict=True)))
-    scores = f1_score(y, p, average=None)
-    print(f"LDA, C4-M1, other persons: accuracy {(p == y).mean():.3f}, kappa {cohen_kappa_score(y, p):.3f}, F1 "
-          + "  ".join(f"{name} {score:.2f}" for name, score in zip(STAGES, scores, strict=True)))  # fmt: skip
+    difficulty(features, labels)
+
+
+def difficulty(features, labels):
+    """Print stage shares and the scores of linear discriminant analysis by person-wise cross-validation."""
+    # Imported here so that the peak memory above is the simulator's alone.
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+    from sklearn.metrics import cohen_kappa_score, f1_score
+    from sklearn.model_selection import GroupKFold, cross_val_predict
+
+    persons, y = np.repeat(np.arange(len(labels)), [len(h) for h in labels]), np.concatenate(labels)
+    folds = GroupKFold(min(4, len(labels)))
+    p = cross_val_predict(LinearDiscriminantAnalysis(), np.concatenate(features), y, groups=persons, cv=folds)
+    print("share  " + by_stage(np.bincount(y, minlength=5) / y.size))
+    print(f"LDA on C4-M1, other persons: accuracy {(p == y).mean():.3f}, kappa {cohen_kappa_score(y, p):.3f}")
+    print("F1     " + by_stage(f1_score(y, p, average=None)))
+
+
+def by_stage(numbers):
+    return "  ".join(f"{name} {number:.3f}" for name, number in zip(STAGES, numbers, strict=True))
 
 
 if __name__ == "__main__":

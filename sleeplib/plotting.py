@@ -5,7 +5,7 @@ from datetime import timedelta
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import ListedColormap
-from matplotlib.dates import DateFormatter, date2num
+from matplotlib.dates import DateFormatter, HourLocator, date2num
 
 from sleeplib import signals
 from sleeplib.recording import Recording
@@ -40,6 +40,7 @@ def _time_axis(ax, n: int, epoch_seconds: float, start=None) -> np.ndarray:
     if start is None:
         ax.set_xlabel("time (h)")
         return np.arange(n + 1) * epoch_seconds / 3600
+    ax.xaxis.set_major_locator(HourLocator(interval=1 + int(n * epoch_seconds / 3600 // 12)))
     ax.xaxis.set_major_formatter(DateFormatter("%H:%M"))
     ax.set_xlabel("clock time")
     first, last = date2num(start), date2num(start + timedelta(seconds=n * epoch_seconds))
@@ -111,31 +112,34 @@ def spectrogram(x, rate: float, epoch_seconds: float = 30.0, start=None, ax=None
     return ax
 
 
-def traces(recording: Recording, onset: float, seconds: float = 30.0, channels=None, ax=None):
-    """Draw a page of signals, each on a line of its own with a scale bar.
+def traces(
+    recording: Recording, onset: float, seconds: float = 30.0, channels=None, ax=None, lane: float = 150.0
+):
+    """Draw a page of signals, one under the other, as on a scorer's screen.
 
-    EEG and EOG share one scale so that they can be compared; a channel that is much smaller (EMG) has its
-    own, written beside it.
+    EEG and EOG have `lane` microvolts from one line to the next, so that pages can be compared; waves that are larger
+    run into their neighbours. The chin is drawn to its own loudness in the whole night, in grey.
     """
     channels = channels or recording.channels
     ax = _axes(ax, 0.5 * len(channels) + 0.6)
-    pieces = {}
-    for name in channels:
+    for i, name in enumerate(channels):
         x, rate = recording.channel(name)
         piece = x[round(onset * rate) : round((onset + seconds) * rate)]
-        pieces[name] = (onset + np.arange(len(piece)) / rate, piece - np.median(piece))
-    eeg = [p for name, (_, p) in pieces.items() if "chin" not in name.lower() and "emg" not in name.lower()]
-    shared = max((np.percentile(np.abs(p), 99.5) for p in eeg), default=50.0) * 1.6
-    for i, (name, (t, piece)) in enumerate(pieces.items()):
         muscle = "chin" in name.lower() or "emg" in name.lower()
-        scale = max(np.percentile(np.abs(piece), 99.5) * 2.5, 1.0) if muscle else shared
-        ax.plot(t, np.clip(piece / scale, -0.9, 0.9) - i, lw=0.6, color="#888888" if muscle else "#222222")
-    bar = _round_number(shared)
-    right = onset + seconds * 1.012
-    ax.plot([right, right], [-bar / shared / 2, bar / shared / 2], color="black", lw=2, clip_on=False)
+        scale = 3 * np.percentile(np.abs(x), 99) if muscle else lane
+        t = onset + np.arange(len(piece)) / rate
+        shown = (piece - np.median(piece)) / scale
+        ax.plot(
+            t,
+            np.clip(shown, -0.6, 0.6) - i if muscle else shown - i,
+            lw=0.6,
+            color="#888888" if muscle else "#222222",
+        )
+    bar, right = _round_number(lane * 0.7), onset + seconds * 1.012
+    ax.plot([right, right], [-bar / lane / 2, bar / lane / 2], color="black", lw=2, clip_on=False)
     ax.text(right + seconds * 0.008, 0, f"{bar:g} µV", va="center", fontsize=8)
-    ax.set(yticks=-np.arange(len(pieces)), yticklabels=list(pieces), ylim=(-len(pieces) + 0.3, 0.9))
-    ax.set(xlim=(onset, onset + seconds), xlabel="time from lights off (s)")
+    ax.set(yticks=-np.arange(len(channels)), yticklabels=channels, ylim=(-len(channels) + 0.3, 1.2))
+    ax.set(xlim=(onset, onset + seconds), xlabel="time from the start of the recording (s)")
     ax.xaxis.grid(True, color="#dddddd", lw=0.5)
     return ax
 

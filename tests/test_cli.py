@@ -21,7 +21,9 @@ def fails(capsys, *arguments):
     """The one line that a bad call prints."""
     assert call(*arguments) == 2
     out, err = capsys.readouterr()
-    message = [line for line in err.splitlines() if "night/s]" not in line]  # a progress bar may have begun
+    message = [
+        line for line in err.splitlines() if line and "night/s]" not in line
+    ]  # a progress bar may have begun
     assert out == "" and len(message) == 1 and message[0].startswith("sleeplib: ")
     return message[0]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from joblib import Parallel, delayed
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from sleeplib.errors import SleeplibError
 from sleeplib.readers import read_hypnogram

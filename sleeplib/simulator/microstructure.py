@@ -93,7 +93,9 @@ def _depth(stage, n, rng) -> np.ndarray:
     """Slow-wave depth: N3 is entered and left over minutes, and light and deep moments alternate within it."""
     gradual = 0.55 * gaussian_filter1d(stage[:, N3], 60.0) + 0.45 * gaussian_filter1d(stage[:, N3], 8.0)
     restless = 0.20 * drift(rng, n, 45) + 0.14 * drift(rng, n, 240)
-    depth = np.clip((gradual + 0.08 * stage[:, N2]) * (1 + 2 * restless), 0, 1.2) * (stage[:, N2] + stage[:, N3])
+    depth = np.clip((gradual + 0.08 * stage[:, N2]) * (1 + 2 * restless), 0, 1.2) * (
+        stage[:, N2] + stage[:, N3]
+    )
     return np.maximum(depth, 0.42 * stage[:, N3])  # at the least, slow waves fill a fifth of the time
 
 
@@ -155,7 +157,7 @@ def gains(c: Course, person: Person, rng) -> np.ndarray:
         (1.8 * active + 0.7 * awake + 0.8 * light + 0.3 * n2 + 0.2 * n3 + 0.6 * rem) * live[4],
         (0.22 * active + 0.04 * awake + 0.03 * light + 0.012 * (n2 + n3) + 0.012 * rem) * live[5],
         900 * settle + 120 * c.arousal * live[6],
-        (60 * c.depth * c.pressure * (person.slow_wave_uv / 130) ** 2) * live[6],
+        (60 * c.depth * c.pressure * (person.slow_wave_uv / 140) ** 2) * live[6],
     ]
     return np.concatenate([stages, np.stack(rows)]).astype(np.float32)
 
@@ -261,7 +263,8 @@ def render(night: Night, person: Person, site: Site, rng) -> np.ndarray:
 
 def _amplify(signals, site: Site, rng) -> np.ndarray:
     """What the amplifier adds and takes: its noise, the mains, its gains and its filters."""
-    hum = np.sin(2 * np.pi * site.mains_hz / RATE * np.arange(signals.shape[1])).astype(np.float32)
+    ten_seconds = np.arange(10 * RATE) / RATE  # whole periods of any frequency in tenths of a hertz
+    hum = np.resize(np.sin(2 * np.pi * site.mains_hz * ten_seconds).astype(np.float32), signals.shape[1])
     sections = np.concatenate(
         [
             butter(1, site.highpass_hz, "high", fs=RATE, output="sos"),
