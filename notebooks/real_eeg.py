@@ -183,9 +183,15 @@ plt.show()
 
 # %% [markdown]
 # ## Stage by stage
+#
+# Of the epochs that are a stage, the share found (sensitivity), and of those called a stage, the share that is
+# right (selectivity), in per cent:
 
 # %%
 results.stage_table(record, "sensitivity")
+
+# %%
+results.stage_table(record, "selectivity")
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(plotting.WIDTH, 3.9))

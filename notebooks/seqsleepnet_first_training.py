@@ -144,6 +144,16 @@ record = results.write(
 )
 results.table(results.load(record))
 
+# %% [markdown]
+# Of the epochs that are a stage, the share found (sensitivity), and of those called a stage, the share that is
+# right (selectivity), in per cent:
+
+# %%
+results.stage_table(results.load(record), "sensitivity")
+
+# %%
+results.stage_table(results.load(record), "selectivity")
+
 # %%
 first, second = (predictions.confusions(system.label) for system in systems[:2])
 gain, low, high = statistics.paired_difference(metrics.accuracy, first, second)
@@ -172,7 +182,7 @@ plt.show()
 #
 # The first test night: truth, prediction, errors (coloured by the true stage), and the posteriors of all five stages.
 
-# %%
+# %% tags=["picture"]
 name = nights.ids[split["test"][0]]
 here = predictions.recording == name
 truth, label = predictions.truth[here], systems[0].label

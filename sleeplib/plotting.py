@@ -113,7 +113,7 @@ def spectrogram(x, rate: float, epoch_seconds: float = 30.0, start=None, ax=None
 
 
 def traces(
-    recording: Recording, onset: float, seconds: float = 30.0, channels=None, ax=None, lane: float = 150.0
+    recording: Recording, onset: float, seconds: float = 30.0, channels=None, ax=None, lane: float = 100.0
 ):
     """Draw a page of signals, one under the other, as on a scorer's screen.
 
@@ -138,7 +138,7 @@ def traces(
     bar, right = _round_number(lane * 0.7), onset + seconds * 1.012
     ax.plot([right, right], [-bar / lane / 2, bar / lane / 2], color="black", lw=2, clip_on=False)
     ax.text(right + seconds * 0.008, 0, f"{bar:g} µV", va="center", fontsize=8)
-    ax.set(yticks=-np.arange(len(channels)), yticklabels=channels, ylim=(-len(channels) + 0.3, 1.2))
+    ax.set(yticks=-np.arange(len(channels)), yticklabels=channels, ylim=(-len(channels) + 0.3, 1.0))
     ax.set(xlim=(onset, onset + seconds), xlabel="time from the start of the recording (s)")
     ax.xaxis.grid(True, color="#dddddd", lw=0.5)
     return ax

@@ -15,6 +15,7 @@ STAGES = ("W", "N1", "N2", "N3", "REM")
 W, N1, N2, N3, REM = range(5)
 UNSCORED = 9
 EPOCH_SECONDS = 30.0
+LONGEST = 1_000_000  # epochs of one hypnogram; more is a damaged file, not a night
 
 # Rechtschaffen & Kales' S3 and S4 are the AASM's N3; movement time has no stage.
 _SPELLINGS = {
@@ -90,6 +91,10 @@ def from_intervals(
     onsets, durations = np.asarray(onsets, float), np.asarray(durations, float)
     if n_epochs is None:
         n_epochs = int(np.ceil(np.max(onsets + durations, initial=0.0) / epoch_seconds - 1e-6))
+    if n_epochs > LONGEST:
+        raise SleeplibError(
+            f"scored intervals that end after {n_epochs * epoch_seconds / 86400:.0f} days are damaged"
+        )
     stages = np.full(n_epochs, UNSCORED, np.int8)
     first = np.ceil(onsets / epoch_seconds - 0.5 - 1e-9).astype(int)
     last = np.ceil((onsets + durations) / epoch_seconds - 0.5 - 1e-9).astype(int)

@@ -65,10 +65,13 @@ def align(recording: Recording, x: np.ndarray, preparation: Preparation) -> tupl
         )
     start, size = round(hypnogram.onset * preparation.rate), round(seconds * preparation.rate)
     whole = (x.shape[1] - start) // size
-    if whole < 1 or len(hypnogram) > whole + 1:
+    scored = np.flatnonzero(hypnogram.scored)
+    needed = scored[-1] + 1 if len(scored) else 0  # archives fill hypnograms up with unscored hours
+    # The last epoch may be cut off by the end of the recording; more than that is another recording's hypnogram.
+    if whole < 1 or not needed or needed > whole + 1:
         raise SleeplibError(
-            f"{recording.id}: {len(hypnogram)} stages from {hypnogram.onset:g} s do not "
-            f"fit {x.shape[1] / preparation.rate:g} s of signal"
+            f"{recording.id}: {needed} scored epochs from {hypnogram.onset:g} s do not fit "
+            f"{x.shape[1] / preparation.rate:g} s of signal"
         )
     n = min(len(hypnogram), whole)
     return x[:, start : start + n * size], hypnogram.stages[:n]

@@ -65,3 +65,8 @@ def test_strange_codes_are_named():
         stages.check([0, 5, 7], "night 7")
     with pytest.raises(SleeplibError, match="shape"):
         stages.check(np.zeros((2, 2)))
+
+
+def test_a_damaged_duration_does_not_fill_the_memory():
+    with pytest.raises(SleeplibError, match="days are damaged"):
+        stages.from_intervals([0], [1e15], [2])

@@ -75,14 +75,19 @@ def test_finished_nights_are_kept_and_changed_ones_prepared_again(root):
 def test_a_bad_night_is_listed_and_the_rest_completes(root):
     raw = (root / "files/p1-b.edf").read_bytes()
     (root / "files/p1-b.edf").write_bytes(raw[: len(raw) // 2])
-    write_edf(
-        night("p2-a", stages=np.zeros(9, int)), root / "files/p2-a.edf"
-    )  # cut to the signal by the reader
+    write_edf(night("p2-a", stages=np.zeros(9, int)), root / "files/p2-a.edf")
     prepared, failures = store.prepare(MANIFEST, root / "files", root / "store", progress=False)
-    assert prepared.ids == ["p1-a", "p2-a"] and len(failures) == 1
+    assert prepared.ids == ["p1-a"] and len(failures) == 2
     assert "p1-b.edf" in failures[0] and "truncated" in failures[0]
+    assert "p2-a.edf" in failures[1] and "9 scored epochs from 0 s do not fit 150 s" in failures[1]
     assert json.loads((root / "store/index.json").read_text())["failures"] == failures
     assert not list((root / "store").glob("*.part"))
+
+
+def test_unscored_epochs_behind_the_end_do_no_harm():
+    recording, preparation = night(stages=[0, 1, 2, 9, 3, 9, 9, 9, 9]), store.Preparation({"EEG": "C4"})
+    cut, stages = store.align(recording, store.prepared_signals(recording, preparation), preparation)
+    assert stages.tolist() == [0, 1, 2, 9, 3] and cut.shape == (1, 15_000)
 
 
 def test_a_wrong_channel_stops_with_the_names_that_are_there(root):
@@ -97,7 +102,7 @@ def test_a_wrong_channel_stops_with_the_names_that_are_there(root):
 def test_stages_that_do_not_fit_the_signal_are_refused():
     preparation = store.Preparation({"EEG": "C4"})
     recording = night(stages=np.zeros(8, int))
-    with pytest.raises(SleeplibError, match="8 stages from 0 s do not fit 150 s"):
+    with pytest.raises(SleeplibError, match="8 scored epochs from 0 s do not fit 150 s"):
         store.align(recording, store.prepared_signals(recording, preparation), preparation)
     recording.hypnogram = None
     with pytest.raises(SleeplibError, match="no sleep stages"):

@@ -41,18 +41,18 @@ def _open(path) -> edfio.Edf:
         raise SleeplibError(f"{path}: not a readable EDF file ({error})") from error
 
 
-def _hypnogram(annotations, duration: float | None, scorer: str = "") -> Hypnogram | None:
+def _hypnogram(annotations) -> Hypnogram | None:
     scored = [a for a in annotations if vocabulary.is_stage(a.text)]
     if not scored:
         return None
     # A hypnogram's grid starts where its first scored interval starts, wherever the recording does.
     onset = min(a.onset for a in scored)
-    n_epochs = None if duration is None else int((duration - onset + 1e-6) // vocabulary.EPOCH_SECONDS)
-    lengths = [a.duration if a.duration else vocabulary.EPOCH_SECONDS for a in scored]
-    grid = vocabulary.from_intervals(
-        [a.onset - onset for a in scored], lengths, [vocabulary.parse(a.text) for a in scored], n_epochs
+    stages = vocabulary.from_intervals(
+        [a.onset - onset for a in scored],
+        [a.duration or vocabulary.EPOCH_SECONDS for a in scored],
+        [vocabulary.parse(a.text) for a in scored],
     )
-    return Hypnogram(grid, onset=onset, scorer=scorer)
+    return Hypnogram(stages, onset=onset)
 
 
 def _subject(edf: edfio.Edf, fallback: str) -> Subject:
@@ -97,7 +97,6 @@ def read_edf(path) -> Recording:
         signals.append(signal.data.astype(np.float32) * np.float32(gain or 1.0))
         units.append("uV" if gain else unit)
     annotations = edf.annotations
-    duration = edf.duration if edf.signals else None
     return Recording(
         signals=signals,
         rates=[float(s.sampling_frequency) for s in edf.signals],
@@ -106,7 +105,7 @@ def read_edf(path) -> Recording:
         units=units,
         start=_start(edf),
         subject=_subject(edf, path.stem),
-        hypnogram=_hypnogram(annotations, duration),
+        hypnogram=_hypnogram(annotations),
         events=[
             Event(a.text, float(a.onset), float(a.duration or 0.0))
             for a in annotations
@@ -124,7 +123,7 @@ def read_edf_hypnogram(path) -> Hypnogram:
         If the file is damaged or has no sleep stage annotations.
     """
     edf = _open(path)
-    hypnogram = _hypnogram(edf.annotations, edf.duration if edf.signals else None)
+    hypnogram = _hypnogram(edf.annotations)
     if hypnogram is None:
         raise SleeplibError(f"{path}: no sleep stages among its {len(edf.annotations)} annotations")
     return hypnogram
