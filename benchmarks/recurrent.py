@@ -69,7 +69,7 @@ def main() -> None:
                 times[name].append(seconds)
     medians = {name: statistics.median(values) for name, values in times.items()}
     print(
-        f"SeqSleepNet-20, batch 32, 3 channels, {a.threads} CPU threads, torch {torch.__version__}, {a.steps} steps each"
+        f"SeqSleepNet-20, batch 32, 3 channels, {a.threads} CPU threads, torch {torch.__version__}, {a.steps} steps"
     )
     for name, median in medians.items():
         print(f"  {name:30s} {1000 * median:6.0f} ms a step, {32 / median:5.0f} sequences/s")

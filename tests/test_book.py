@@ -11,7 +11,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 MODULES = (
-    "models.seqsleepnet", "models.recurrent", "training", "inference", "signals", "store", "sampling", "analysis.metrics",
+    "models.seqsleepnet", "models.recurrent", "training", "inference", "signals", "store", "sampling",
+    "analysis.metrics",
 )  # fmt: skip
 CHAPTERS = [
     "sleep_and_its_stages", "what_a_night_of_data_is", "staging_one_epoch", "staging_a_sequence",
