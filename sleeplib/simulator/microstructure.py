@@ -59,6 +59,7 @@ class Course:
     depth: np.ndarray  # slow-wave depth of NREM sleep, 0 to 1
     eyes_closed: np.ndarray  # 0 or 1
     phasic: np.ndarray  # bursts within REM sleep, 0 or 1
+    quiet: np.ndarray  # 0 to 1: moments of NREM sleep without spindles and K-complexes (cyclic alternation)
     pressure: np.ndarray  # falls over the night
 
 
@@ -85,6 +86,7 @@ def course(night: Night, person: Person, rng) -> Course:
         depth=_depth(stage, n, rng),
         eyes_closed=(drift(rng, n, 60) > -0.45).astype(np.float32),
         phasic=(drift(rng, n, 35) > 0.85 - 0.06 * hours).astype(np.float32),
+        quiet=np.clip(0.35 + 0.45 * drift(rng, n, 60), 0, 1),
         pressure=(0.62 + 0.38 * np.exp(-hours / 2.5)).astype(np.float32),
     )
 
@@ -92,11 +94,11 @@ def course(night: Night, person: Person, rng) -> Course:
 def _depth(stage, n, rng) -> np.ndarray:
     """Slow-wave depth: N3 is entered and left over minutes, and light and deep moments alternate within it."""
     gradual = 0.55 * gaussian_filter1d(stage[:, N3], 60.0) + 0.45 * gaussian_filter1d(stage[:, N3], 8.0)
-    restless = 0.20 * drift(rng, n, 45) + 0.14 * drift(rng, n, 240)
+    restless = 0.34 * drift(rng, n, 60) + 0.14 * drift(rng, n, 240)
     depth = np.clip((gradual + 0.08 * stage[:, N2]) * (1 + 2 * restless), 0, 1.2) * (
         stage[:, N2] + stage[:, N3]
     )
-    return np.maximum(depth, 0.42 * stage[:, N3])  # at the least, slow waves fill a fifth of the time
+    return np.maximum(depth, 0.32 * stage[:, N3])  # at the least, slow waves fill a fifth of the time
 
 
 def _peak(hz: float, width: float) -> np.ndarray:
@@ -144,16 +146,16 @@ def gains(c: Course, person: Person, rng) -> np.ndarray:
     rest = c.eyes_closed * awake + c.arousal * 0.6
     bursts = np.exp(0.9 * drift(rng, n, 4.0) - 0.4)  # alpha comes in spindles of seconds
     active = awake * (1 - 0.55 * c.eyes_closed) + 1.2 * c.arousal
-    # Within N2 the background moves between that of N1 and its own, by the half minute (cyclic alternation).
+    # In quiet moments of N2 the background is that of N1.
     stages = c.blend.T.copy()
-    stages[N1] += n2 * (shallow := np.clip(0.32 + 0.35 * drift(rng, n, 30), 0, 1))
-    stages[N2] = n2 * (1 - shallow)
+    stages[N1] += n2 * c.quiet
+    stages[N2] = n2 * (1 - c.quiet)
     stages *= live[0] * (1 - 0.3 * c.arousal)
     settle = _settling(c.stage[:, W], rng)
     rows = [
         person.alpha_uv**2 * (rest + 0.12 * light + 0.03 * rem) * bursts * live[1],
         (11 * light + 3 * awake + 5 * rem + 5 * n2 + 7 * n3 + 5 * c.arousal) * live[2],
-        (2.2 * n2 + 2.2 * n3 + 0.3 * (light + awake + rem)) * live[3] * (person.spindle_uv / 16) ** 2,
+        (2.2 * n2 * (1 - 0.7 * c.quiet) + 1.8 * n3 + 0.4 * (light + awake + rem)) * live[3] * (person.spindle_uv / 16) ** 2,
         (1.8 * active + 0.7 * awake + 0.8 * light + 0.3 * n2 + 0.2 * n3 + 0.6 * rem) * live[4],
         (0.22 * active + 0.04 * awake + 0.03 * light + 0.012 * (n2 + n3) + 0.012 * rem) * live[5],
         900 * settle + 120 * c.arousal * live[6],
@@ -163,7 +165,7 @@ def gains(c: Course, person: Person, rng) -> np.ndarray:
 
 
 # Spread of the logarithm of power and memory, s: background, alpha, theta, sigma, beta, muscle, delta.
-_LIVELY = ((0.40, 25), (0.7, 50), (0.6, 25), (0.7, 25), (0.6, 30), (0.9, 30), (0.5, 25))
+_LIVELY = ((0.60, 45), (0.9, 45), (0.7, 45), (1.0, 45), (0.9, 45), (1.0, 40), (0.8, 45))
 
 
 def _settling(awake, rng) -> np.ndarray:
@@ -214,7 +216,9 @@ def trains(c: Course, person: Person, rng) -> list[waveforms.Train]:
         2 * np.pi * np.arange(awake.size) / 50 + 0.6 * drift(rng, awake.size, 50)
     )  # spindles come in trains
     sigma = person.spindles / 60 * (1 + 0.9 * wave) * (n2 * (1 - 0.5 * c.depth) + 0.45 * n3 + 0.04 * light)
-    k = person.k_complexes / 60 * (n2 * np.exp(0.5 * drift(rng, awake.size, 90)) + 0.02 * light)
+    lively = (1 - 0.8 * c.quiet) / 0.7  # 0.7: its mean, so that the night's densities stay the person's
+    sigma *= lively
+    k = lively * person.k_complexes / 60 * (n2 * np.exp(0.5 * drift(rng, awake.size, 90)) + 0.02 * light)
     burst = rem * c.phasic
     eyes_open = awake * (1 - c.eyes_closed)
     drowsy = light + 0.25 * awake * c.eyes_closed
@@ -236,7 +240,7 @@ def trains(c: Course, person: Person, rng) -> list[waveforms.Train]:
 def chin(c: Course, person: Person, rng) -> np.ndarray:
     """Chin EMG (T,): noise of 10 Hz and above under an envelope of tone, arousals, movements and twitches."""
     n = c.stage.shape[0]
-    tone = c.stage @ np.float32(person.tone) * np.exp(0.28 * drift(rng, n, 150) + 0.15 * drift(rng, n, 8))
+    tone = c.stage @ np.float32(person.tone) * np.exp(0.22 * drift(rng, n, 150) + 0.42 * drift(rng, n, 50) + 0.15 * drift(rng, n, 8))
     tone *= np.exp(c.stage[:, W] * 0.45 * drift(rng, n, 20))
     tone += c.arousal * rng.uniform(0.2, 1.2) + 1.5 * _settling(c.stage[:, W], rng)
     steps = np.interp(np.arange(n * 16) / 16, np.arange(n) + 0.5, tone).astype(
