@@ -54,9 +54,15 @@ sex = "F"
 
 # %%
 night = simulator.night(seed, age=age, sex=sex)
-print(f"{night.duration / 3600:.1f} h from {night.start:%H:%M}, {len(night.hypnogram)} epochs of 30 s")
-for name, rate, x in zip(night.channels, night.rates, night.signals, strict=True):
-    print(f"{name:12s} {rate:g} Hz  {np.percentile(np.abs(x), 50):6.1f} uV median amplitude")
+print(
+    f"{night.duration / 3600:.1f} h from {night.start:%H:%M}, {len(night.hypnogram)} epochs of 30 s"
+)
+for name, rate, x in zip(
+    night.channels, night.rates, night.signals, strict=True
+):
+    print(
+        f"{name:12s} {rate:g} Hz  {np.percentile(np.abs(x), 50):6.1f} uV median amplitude"
+    )
 
 # %% [markdown]
 # ## The night at a glance
@@ -67,7 +73,9 @@ for name, rate, x in zip(night.channels, night.rates, night.signals, strict=True
 # REM bouts (red) come in cycles and tend to grow, and brief awakenings break the night up.
 
 # %%
-figure, axes = plt.subplots(2, 1, figsize=(plotting.WIDTH, 4.2), sharex=True, height_ratios=[1, 1.3])
+figure, axes = plt.subplots(
+    2, 1, figsize=(plotting.WIDTH, 4.2), sharex=True, height_ratios=[1, 1.3]
+)
 plotting.hypnogram(night.hypnogram.stages, start=night.start, ax=axes[0])
 axes[0].set(xlabel="", title=f"Hypnogram: simulated person, {age} years, {sex}")
 plotting.spectrogram(*night.channel("C4-M1"), start=night.start, ax=axes[1])
@@ -76,15 +84,21 @@ plt.show()
 
 # %%
 shares = (
-    np.bincount(night.hypnogram.stages[night.hypnogram.scored], minlength=5) / night.hypnogram.scored.sum()
+    np.bincount(night.hypnogram.stages[night.hypnogram.scored], minlength=5)
+    / night.hypnogram.scored.sum()
 )
 print(
     "share of the night: "
-    + ", ".join(f"{name} {100 * p:.0f} %" for name, p in zip(STAGES, shares, strict=True))
+    + ", ".join(
+        f"{name} {100 * p:.0f} %"
+        for name, p in zip(STAGES, shares, strict=True)
+    )
 )
 arousals = [event for event in night.events if event.kind == "arousal"]
 asleep = np.isin(night.hypnogram.stages, [1, 2, 3, 4]).sum() * 30 / 3600
-print(f"{len(arousals)} arousals, {len(arousals) / asleep:.1f} per hour of sleep")
+print(
+    f"{len(arousals)} arousals, {len(arousals) / asleep:.1f} per hour of sleep"
+)
 
 # %% [markdown]
 # ## A page of each stage
@@ -108,7 +122,10 @@ def middle_of_longest_bout(stages, code):
 
 
 shown = ["F4-M1", "C4-M1", "O2-M1", "E1-M2", "E2-M2", "Chin1-Chin2"]
-examples = {name: middle_of_longest_bout(night.hypnogram.stages, code) for code, name in enumerate(STAGES)}
+examples = {
+    name: middle_of_longest_bout(night.hypnogram.stages, code)
+    for code, name in enumerate(STAGES)
+}
 for name, epoch in examples.items():
     if epoch is not None:
         axis = plotting.traces(night, epoch * 30.0, 30.0, shown)
@@ -131,10 +148,18 @@ images = {
     if epoch is not None
 }
 low, high = np.percentile(np.stack(list(images.values())), [2, 99.5])
-figure, axes = plt.subplots(1, len(images), figsize=(plotting.WIDTH, 2.6), sharey=True)
+figure, axes = plt.subplots(
+    1, len(images), figsize=(plotting.WIDTH, 2.6), sharey=True
+)
 for axis, (name, S) in zip(np.atleast_1d(axes), images.items(), strict=True):
     mesh = axis.imshow(
-        S.T, origin="lower", aspect="auto", cmap="viridis", extent=(0, 30, 0, 50), vmin=low, vmax=high
+        S.T,
+        origin="lower",
+        aspect="auto",
+        cmap="viridis",
+        extent=(0, 30, 0, 50),
+        vmin=low,
+        vmax=high,
     )
     axis.set(title=name, xlabel="time (s)", ylim=(0, 35))
 np.atleast_1d(axes)[0].set_ylabel("frequency (Hz)")
@@ -168,6 +193,8 @@ axis.set(
     ylabel="power (dB)",
     title="Median spectrum per stage, C4-M1 (simulated)",
 )
-axis.set_xticks([0.5, 1, 2, 5, 10, 20, 40], ["0.5", "1", "2", "5", "10", "20", "40"])
+axis.set_xticks(
+    [0.5, 1, 2, 5, 10, 20, 40], ["0.5", "1", "2", "5", "10", "20", "40"]
+)
 axis.legend()
 plt.show()

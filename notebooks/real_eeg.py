@@ -72,7 +72,12 @@ if folder:
     root = Path(folder)
     prepared = results.data_folder() / "prepared" / cohort
     nights, failures = store.prepare(
-        cohorts.load(cohort), root, prepared, jobs, progress=False, limit=max_nights
+        cohorts.load(cohort),
+        root,
+        prepared,
+        jobs,
+        progress=False,
+        limit=max_nights,
     )
     folds = cohorts.folds(nights.persons, k, valid_persons, seed)
     print(
@@ -87,19 +92,29 @@ systems = [
         f"SeqSleepNet-{sequence_length}",
         "seqsleepnet",
         {"sequence_length": sequence_length},
-        recipe | {"max_steps": steps_seqsleepnet, "passes": 1000 if steps_seqsleepnet else 10},
+        recipe
+        | {
+            "max_steps": steps_seqsleepnet,
+            "passes": 1000 if steps_seqsleepnet else 10,
+        },
     ),
     protocol.System(
         "E2E-ARNN",
         "e2e-arnn",
         {},
-        recipe | {"max_steps": steps_e2e_arnn, "passes": 1000 if steps_e2e_arnn else 20},
+        recipe
+        | {
+            "max_steps": steps_e2e_arnn,
+            "passes": 1000 if steps_e2e_arnn else 20,
+        },
     ),
     *protocol.BASELINES,
 ]
 if folder:
-    runs = results.build_folder() / "runs" / f"real-eeg-{nights.digest[:8]}-{seed}"
-    predictions = protocol.evaluate(nights, folds, systems, runs, jobs, progress=False)
+    runs = results.build_folder() / "runs"
+    predictions = protocol.evaluate(
+        nights, folds, systems, runs, jobs, progress=False
+    )
     results.write(
         name,
         title=f"SeqSleepNet-{sequence_length} against E2E-ARNN, {nights.title}",
@@ -138,7 +153,9 @@ print(
     f"made {record['date'][:10]} in {record['seconds'] / 60:.0f} min on {device['cpu']} "
     f"({device['cores']} cores), sleeplib {record['versions']['sleeplib']}"
 )
-print(f"data SHA-256 {data['digest'][:16]}..., commit {(record['git'] or {}).get('commit', 'none')[:10]}")
+print(
+    f"data SHA-256 {data['digest'][:16]}..., commit {(record['git'] or {}).get('commit', 'none')[:10]}"
+)
 
 # %%
 results.table(record)
@@ -150,14 +167,19 @@ results.table(record)
 
 # %%
 plotting.intervals(record["rows"])
-plt.title(f"{data['persons']} persons, real EEG, {data['epoch_seconds']:g}-s epochs")
+plt.title(
+    f"{data['persons']} persons, real EEG, {data['epoch_seconds']:g}-s epochs"
+)
 plt.show()
 
 # %%
 stored = results.predictions(record)
 models = [row["system"] for row in record["rows"] if row["role"] == "model"]
 first, second = (
-    statistics.confusions_by_person(stored["truth"], stored[label], stored["person"]) for label in models
+    statistics.confusions_by_person(
+        stored["truth"], stored[label], stored["person"]
+    )
+    for label in models
 )
 gain, low, high = statistics.paired_difference(metrics.accuracy, first, second)
 print(
@@ -175,8 +197,20 @@ print(
 figure, axis = plt.subplots(figsize=(plotting.WIDTH, 2.8))
 by_person = 100 * np.stack([metrics.accuracy(second), metrics.accuracy(first)])
 axis.plot([0, 1], by_person, color="#888888", marker="o", ms=4, lw=1)
-axis.plot([0, 1], by_person.mean(1), color="#0072B2", marker="o", lw=2.5, label="mean of persons")
-axis.set(xticks=[0, 1], xticklabels=models[::-1], xlim=(-0.3, 1.3), ylabel="accuracy (%)")
+axis.plot(
+    [0, 1],
+    by_person.mean(1),
+    color="#0072B2",
+    marker="o",
+    lw=2.5,
+    label="mean of persons",
+)
+axis.set(
+    xticks=[0, 1],
+    xticklabels=models[::-1],
+    xlim=(-0.3, 1.3),
+    ylabel="accuracy (%)",
+)
 axis.set_title(f"Accuracy of {by_person.shape[1]} persons (real EEG)")
 axis.legend()
 plt.show()
@@ -197,7 +231,9 @@ results.stage_table(record, "selectivity")
 figure, axes = plt.subplots(1, 2, figsize=(plotting.WIDTH, 3.9))
 for axis, label in zip(axes, models, strict=True):
     row = next(row for row in record["rows"] if row["system"] == label)
-    plotting.confusion_matrix(row["confusion"], ax=axis, title=f"{label} (real EEG)")
+    plotting.confusion_matrix(
+        row["confusion"], ax=axis, title=f"{label} (real EEG)"
+    )
 axes[1].set_ylabel("")
 plt.show()
 
@@ -210,7 +246,9 @@ truth = stored["truth"][night]
 seconds = data["epoch_seconds"]
 figure, axes = plt.subplots(3, 1, figsize=(plotting.WIDTH, 4.4), sharex=True)
 for axis, (label, stages) in zip(
-    axes, [("Expert", truth), *((m, stored[m][night]) for m in models)], strict=True
+    axes,
+    [("Expert", truth), *((m, stored[m][night]) for m in models)],
+    strict=True,
 ):
     plotting.hypnogram(stages, ax=axis)
     share = (

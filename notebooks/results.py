@@ -49,7 +49,7 @@ def show(record):
     made = f"{record['date'][:10]}, {record['seconds'] / 60:.1f} min on {device['cpu']} ({device['cores']} cores)"
     code = (
         f"sleeplib {record['versions']['sleeplib']}, torch {record['versions']['torch']}, "
-        f"commit {git.get('commit', 'unknown')[:10]}"
+        f"commit {git.get('commit', 'unknown')[:10]}{' with local changes' if git.get('dirty') else ''}"
     )
     display(
         Markdown(
@@ -59,7 +59,11 @@ def show(record):
     )
 
 
-records = [r for name, r in sorted(results.latest(results.load_all()).items()) if only in ("", name)]
+records = [
+    r
+    for name, r in sorted(results.latest(results.load_all()).items())
+    if only in ("", name)
+]
 
 # %% [markdown]
 # ## Simulated nights

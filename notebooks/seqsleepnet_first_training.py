@@ -43,13 +43,16 @@ import torch
 
 from sleeplib import cohorts, plotting, protocol, results, simulator, store
 from sleeplib.analysis import metrics, statistics
+from sleeplib.models import weights
 from sleeplib.stages import STAGES
 
 plotting.use_style()
 started = time.perf_counter()
 
 # %% tags=["parameters"]
-cohort = "embedded-smoke"  # folder of the simulated nights below the data folder
+cohort = (
+    "embedded-smoke"  # folder of the simulated nights below the data folder
+)
 persons = 6  # of the embedded cohort; 24 in the demo
 hours = 1.5  # of each night; None: whole nights
 valid_persons = 1  # choose the training step
@@ -70,15 +73,29 @@ jobs = 2  # processes for simulation and preparation
 # %%
 manifest = cohorts.load("embedded")
 folder = results.data_folder() / cohort
-simulator.simulate(asdict(manifest), folder, persons=persons, hours=hours, jobs=jobs, progress=False)
-nights, failures = store.prepare(manifest, folder, folder / "store", jobs, progress=False)
+simulator.simulate(
+    asdict(manifest),
+    folder,
+    persons=persons,
+    hours=hours,
+    jobs=jobs,
+    progress=False,
+)
+nights, failures = store.prepare(
+    manifest, folder, folder / "store", jobs, progress=False
+)
 split = cohorts.split(nights.persons, valid_persons, test_persons, seed)
 for part, which in split.items():
-    counts = np.sum([np.bincount(nights.stages(i), minlength=10)[:5] for i in which], axis=0)
-    shares = ", ".join(
-        f"{name} {100 * n / counts.sum():.0f} %" for name, n in zip(STAGES, counts, strict=True)
+    counts = np.sum(
+        [np.bincount(nights.stages(i), minlength=10)[:5] for i in which], axis=0
     )
-    print(f"{part:5s} {len(which):2d} persons, {counts.sum():6,d} epochs: {shares}")
+    shares = ", ".join(
+        f"{name} {100 * n / counts.sum():.0f} %"
+        for name, n in zip(STAGES, counts, strict=True)
+    )
+    print(
+        f"{part:5s} {len(which):2d} persons, {counts.sum():6,d} epochs: {shares}"
+    )
 
 # %% [markdown]
 # Persons are split, never epochs: two epochs of one night look alike, and a network that had seen one of them would
@@ -98,11 +115,15 @@ systems = [
         {"sequence_length": sequence_length},
         recipe | {"max_steps": steps_seqsleepnet},
     ),
-    protocol.System("E2E-ARNN", "e2e-arnn", {}, recipe | {"max_steps": steps_e2e_arnn}),
+    protocol.System(
+        "E2E-ARNN", "e2e-arnn", {}, recipe | {"max_steps": steps_e2e_arnn}
+    ),
     *protocol.BASELINES,
 ]
-runs = results.build_folder() / "runs" / f"first-training-{nights.digest[:8]}-{seed}"
-predictions = protocol.evaluate(nights, [split], systems, runs, jobs=1, progress=False)
+runs = results.build_folder() / "runs"
+predictions = protocol.evaluate(
+    nights, [split], systems, runs, jobs=1, progress=False
+)
 
 # %% [markdown]
 # ## Learning
@@ -112,7 +133,11 @@ predictions = protocol.evaluate(nights, [split], systems, runs, jobs=1, progress
 # %%
 figure, axis = plt.subplots(figsize=(plotting.WIDTH, 2.6))
 for system in systems[:2]:
-    plotting.learning_curve(protocol.history(runs, system), ax=axis, label=system.label)
+    plotting.learning_curve(
+        protocol.history(predictions.folders[system.label][0]),
+        ax=axis,
+        label=system.label,
+    )
 axis.set_title(f"Validation on {valid_persons} simulated persons")
 axis.legend()
 plt.show()
@@ -120,7 +145,8 @@ plt.show()
 # %% [markdown]
 # ## How good are they?
 #
-# Pooled over the epochs of the test persons; in brackets 95 % intervals from drawing these *persons* again.
+# Simulated nights, pooled over the epochs of the test persons; in brackets 95 % intervals from drawing
+# these *persons* again.
 
 # %%
 rows = predictions.rows(systems)
@@ -145,7 +171,8 @@ record = results.write(
 results.table(results.load(record))
 
 # %% [markdown]
-# Of the epochs that are a stage, the share found (sensitivity), and of those called a stage, the share that is
+# Still simulated: of the epochs that are a stage, the share found (sensitivity), and of those called a
+# stage, the share that is
 # right (selectivity), in per cent:
 
 # %%
@@ -173,7 +200,9 @@ plt.show()
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(plotting.WIDTH, 3.9))
 for axis, row in zip(axes, rows[:2], strict=True):
-    plotting.confusion_matrix(row["confusion"], ax=axis, title=f"{row['system']} (simulated)")
+    plotting.confusion_matrix(
+        row["confusion"], ax=axis, title=f"{row['system']} (simulated)"
+    )
 axes[1].set_ylabel("")
 plt.show()
 
@@ -187,11 +216,21 @@ name = nights.ids[split["test"][0]]
 here = predictions.recording == name
 truth, label = predictions.truth[here], systems[0].label
 figure, axes = plt.subplots(
-    4, 1, figsize=(plotting.WIDTH, 5.6), sharex=True, height_ratios=[1.2, 1.2, 0.35, 1.2]
+    4,
+    1,
+    figsize=(plotting.WIDTH, 5.6),
+    sharex=True,
+    height_ratios=[1.2, 1.2, 0.35, 1.2],
 )
-plotting.hypnogram(truth, ax=axes[0]).set(xlabel="", title=f"Scored ({name}, simulated)")
-plotting.hypnogram(predictions.stages(label)[here], ax=axes[1]).set(xlabel="", title=label)
-plotting.errors(truth, predictions.stages(label)[here], ax=axes[2]).set(xlabel="")
+plotting.hypnogram(truth, ax=axes[0]).set(
+    xlabel="", title=f"Scored ({name}, simulated)"
+)
+plotting.hypnogram(predictions.stages(label)[here], ax=axes[1]).set(
+    xlabel="", title=label
+)
+plotting.errors(truth, predictions.stages(label)[here], ax=axes[2]).set(
+    xlabel=""
+)
 plotting.hypnodensity(predictions.posteriors[label][here], ax=axes[3])
 plotting.stage_legend(figure)
 plt.show()
@@ -203,11 +242,13 @@ plt.show()
 # learned. Before training they are noise; what rises above its neighbours is what the network found useful.
 
 # %%
-network = protocol.trained(runs, systems[0])
+network = weights.load(predictions.folders[systems[0].label][0] / "seqsleepnet")
 bank = network.encoder.filterbank
 with torch.no_grad():
     W_fb = bank.weight.sigmoid() * bank.triangles
-figure, axes = plt.subplots(1, len(W_fb), figsize=(plotting.WIDTH, 2.2), sharey=True)
+figure, axes = plt.subplots(
+    1, len(W_fb), figsize=(plotting.WIDTH, 2.2), sharey=True
+)
 for axis, W, channel in zip(axes, W_fb, nights.channels, strict=True):
     plotting.filterbank(W, ax=axis, title=f"{channel} (simulated)")
 for axis in axes[1:]:

@@ -221,7 +221,12 @@ def intervals(rows: list[dict], metric: str = "accuracy", ax=None):
             [100 * low, 100 * high], [-y, -y], lw=3, color=grey[row["role"]], solid_capstyle="butt", alpha=0.5
         )
         ax.plot(100 * row[metric], -y, "o", ms=5, color=grey[row["role"]])
-    ax.set(yticks=-np.arange(len(rows)), yticklabels=[row["system"] for row in rows], xlim=(0, 100))
+    ax.set(
+        yticks=-np.arange(len(rows)),
+        yticklabels=[row["system"] for row in rows],
+        xlim=(0, 100),
+        ylim=(0.6 - len(rows), 0.4),
+    )
     ax.set(xlabel=f"{metric.replace('_', ' ')} (%), pooled; bars: 95 % over persons")
     return ax
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import time
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -52,12 +53,14 @@ class Predictions:
     person : array (N,) of names
     recording : array (N,) of names
     posteriors : dict of system label to array (N, 5) float32
+    folders : dict of system label to the folders of its runs, one for each split
     """
 
     truth: np.ndarray
     person: np.ndarray
     recording: np.ndarray
     posteriors: dict[str, np.ndarray]
+    folders: dict[str, list[Path]] = field(default_factory=dict)
 
     def stages(self, label: str) -> np.ndarray:
         """The predicted stages `(N,)` int8 of a system."""
@@ -84,13 +87,22 @@ class Predictions:
         return {"truth": self.truth} | numbers | {label: self.stages(label) for label in self.posteriors}
 
 
-def _identity(store: Store, split: dict, system: System) -> str:
-    content = [
-        store.digest,
-        {part: [store.ids[i] for i in which] for part, which in split.items()},
-        asdict(system),
+@cache
+def _code() -> str:
+    """Digest of the code that decides predictions: finished work of other code is not reused."""
+    here = Path(__file__).parent
+    rooms = [
+        here / f"{room}.py" for room in ("signals", "store", "sampling", "training", "inference", "protocol")
     ]
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(
+        b"".join(p.read_bytes() for p in rooms + sorted((here / "models").glob("*.py")))
+    ).hexdigest()
+
+
+def _identity(store: Store, split: dict, system: System) -> str:
+    nights = {part: [store.ids[i] for i in which] for part, which in split.items()}
+    content = json.dumps([store.digest, nights, asdict(system), _code()], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def run(
@@ -164,18 +176,9 @@ def train(store: Store, split: dict, system: System, folder: str | Path, progres
     return weights.load(path)
 
 
-def _folder(runs: str | Path, system: System, number: int) -> Path:
-    return Path(runs, system.label.replace(" ", "-"), f"fold-{number + 1:02d}")
-
-
-def history(runs: str | Path, system: System, number: int = 0) -> list[dict]:
-    """The validations of a system's run on split `number`, as `training.fit` returned them."""
-    return json.loads((_folder(runs, system, number) / "history.json").read_text())
-
-
-def trained(runs: str | Path, system: System, number: int = 0):
-    """The network of a system's run on split `number`."""
-    return weights.load(_folder(runs, system, number) / system.network)
+def history(folder: str | Path) -> list[dict]:
+    """The validations of a run, as `training.fit` returned them."""
+    return json.loads((Path(folder) / "history.json").read_text())
 
 
 def evaluate(
@@ -188,28 +191,31 @@ def evaluate(
     store : Store
     splits : list of dicts from `cohorts.folds`, or one split made by hand
     systems : list of System
-    folder : where finished pieces are kept; an interrupted run goes on with what is missing
+    folder : where pieces are kept, each in a folder named by its data, split, settings and code; an interrupted
+        run goes on with what is missing
     jobs : splits trained side by side, each on one torch thread if there are several
 
     Returns
     -------
     Predictions
+        Its `folders` hold the weights, cards and histories.
     """
-    pieces = [(split, number, system) for system in systems for number, split in enumerate(splits)]
-    work = [
-        delayed(run)(
-            store, split, system, _folder(folder, system, number),
-            threads=1 if jobs > 1 else None, progress=progress and jobs == 1,
-        )
-        for split, number, system in pieces
-    ]  # fmt: skip
+    pieces = [
+        (split, system, Path(folder, system.label.replace(" ", "-"), _identity(store, split, system)[:12]))
+        for system in systems
+        for split in splits
+    ]
+    settings = {"threads": 1 if jobs > 1 else None, "progress": progress and jobs == 1}
+    work = [delayed(run)(store, split, system, place, **settings) for split, system, place in pieces]
     results = Parallel(n_jobs=jobs, return_as="generator")(work)
     bar = tqdm(results, total=len(work), desc="systems x folds", unit="run", disable=not progress)
-    by_system = {system.label: [] for system in systems}
-    for (_, _, system), posteriors in zip(pieces, bar, strict=True):
-        by_system[system.label] += posteriors
-    which = [i for split in splits for i in split["test"]]
-    return _pooled(store, which, by_system)
+    by_system, folders = {}, {}
+    for (_, system, place), posteriors in zip(pieces, bar, strict=True):
+        by_system.setdefault(system.label, []).extend(posteriors)
+        folders.setdefault(system.label, []).append(place)
+    predictions = _pooled(store, [i for split in splits for i in split["test"]], by_system)
+    predictions.folders = folders
+    return predictions
 
 
 def assess(network, store: Store, train_store: Store) -> tuple[list[System], Predictions]:

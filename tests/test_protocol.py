@@ -52,7 +52,7 @@ def test_every_night_is_predicted_once_by_systems_that_never_saw_its_person(nigh
     for i, id in enumerate(nights.ids):
         assert np.array_equal(predictions.truth[predictions.recording == id], nights.stages(i))
     for number, fold in enumerate(folds):
-        card = protocol.trained(tmp_path, SYSTEMS[0], number).card
+        card = weights.load(predictions.folders["Seq-5"][number] / "seqsleepnet").card
         assert not set(card["persons"]["train"] + card["persons"]["valid"]) & set(
             nights.persons[fold["test"]]
         )

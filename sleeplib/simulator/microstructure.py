@@ -155,7 +155,9 @@ def gains(c: Course, person: Person, rng) -> np.ndarray:
     rows = [
         person.alpha_uv**2 * (rest + 0.12 * light + 0.03 * rem) * bursts * live[1],
         (11 * light + 3 * awake + 5 * rem + 5 * n2 + 7 * n3 + 5 * c.arousal) * live[2],
-        (2.2 * n2 * (1 - 0.7 * c.quiet) + 1.8 * n3 + 0.4 * (light + awake + rem)) * live[3] * (person.spindle_uv / 16) ** 2,
+        (2.2 * n2 * (1 - 0.7 * c.quiet) + 1.8 * n3 + 0.4 * (light + awake + rem))
+        * live[3]
+        * (person.spindle_uv / 16) ** 2,
         (1.8 * active + 0.7 * awake + 0.8 * light + 0.3 * n2 + 0.2 * n3 + 0.6 * rem) * live[4],
         (0.22 * active + 0.04 * awake + 0.03 * light + 0.012 * (n2 + n3) + 0.012 * rem) * live[5],
         900 * settle + 120 * c.arousal * live[6],
@@ -240,7 +242,11 @@ def trains(c: Course, person: Person, rng) -> list[waveforms.Train]:
 def chin(c: Course, person: Person, rng) -> np.ndarray:
     """Chin EMG (T,): noise of 10 Hz and above under an envelope of tone, arousals, movements and twitches."""
     n = c.stage.shape[0]
-    tone = c.stage @ np.float32(person.tone) * np.exp(0.22 * drift(rng, n, 150) + 0.42 * drift(rng, n, 50) + 0.15 * drift(rng, n, 8))
+    tone = (
+        c.stage
+        @ np.float32(person.tone)
+        * np.exp(0.22 * drift(rng, n, 150) + 0.42 * drift(rng, n, 50) + 0.15 * drift(rng, n, 8))
+    )
     tone *= np.exp(c.stage[:, W] * 0.45 * drift(rng, n, 20))
     tone += c.arousal * rng.uniform(0.2, 1.2) + 1.5 * _settling(c.stage[:, W], rng)
     steps = np.interp(np.arange(n * 16) / 16, np.arange(n) + 0.5, tone).astype(
