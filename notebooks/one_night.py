@@ -30,7 +30,8 @@ import sys
 
 if importlib.util.find_spec("sleeplib") is None:  # on Colab, which starts without it
     package = "sleeplib @ git+https://github.com/sleeplib/sleeplib"
-    subprocess.check_call([sys.executable, "-m", "pip", "install", "-q", package])
+    pip = [sys.executable, "-m", "pip", "install", "-q"]
+    subprocess.check_call([*pip, package])
 
 # %%
 import matplotlib.pyplot as plt

@@ -25,7 +25,8 @@ import sys
 
 if importlib.util.find_spec("sleeplib") is None:  # on Colab, which starts without it
     package = "sleeplib @ git+https://github.com/sleeplib/sleeplib"
-    subprocess.check_call([sys.executable, "-m", "pip", "install", "-q", package])
+    pip = [sys.executable, "-m", "pip", "install", "-q"]
+    subprocess.check_call([*pip, package])
 
 # %% tags=["parameters"]
 only = ""  # a record's name: show this one alone

@@ -19,7 +19,8 @@ import sys
 
 if importlib.util.find_spec("sleeplib") is None:  # on Colab, which starts without it
     package = "sleeplib @ git+{address}"
-    subprocess.check_call([sys.executable, "-m", "pip", "install", "-q", package])
+    pip = [sys.executable, "-m", "pip", "install", "-q"]
+    subprocess.check_call([*pip, package])
 """
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
