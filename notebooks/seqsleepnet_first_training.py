@@ -29,7 +29,8 @@ import importlib.util
 import subprocess
 import sys
 
-if importlib.util.find_spec("sleeplib") is None:  # on Colab, which starts without it
+# Colab starts without the package.
+if importlib.util.find_spec("sleeplib") is None:
     package = "sleeplib @ git+https://github.com/sleeplib/sleeplib"
     pip = [sys.executable, "-m", "pip", "install", "-q"]
     subprocess.check_call([*pip, package])
