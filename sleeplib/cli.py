@@ -56,10 +56,16 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows defaults, but not where there is none or the text tells it already."""
+
+    def _get_help_string(self, action):
+        told = action.default in (None, []) or "(default" in action.help
+        return action.help if told else super()._get_help_string(action)
+
+
 def _command(commands, name: str, function, help: str, description: str) -> argparse.ArgumentParser:
-    command = commands.add_parser(
-        name, help=help, description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    command = commands.add_parser(name, help=help, description=description, formatter_class=_Help)
     command.set_defaults(command=function)
     return command
 
@@ -213,6 +219,9 @@ def _train(commands) -> None:
     command.add_argument("--learning-rate", type=float, default=1e-4)
     command.add_argument("--batch-size", type=_positive, default=32, help="sequences in a batch")
     command.add_argument(
+        "--device", help="torch's name of it, such as cpu or cuda (default: a GPU where there is one)"
+    )
+    command.add_argument(
         "--seed", type=int, default=0, help="of the split, the weights, the batches and the dropout"
     )
     command.add_argument(
@@ -234,7 +243,7 @@ def train(a) -> None:
     recipe |= {name: value for name, value in (("max_steps", a.steps), ("passes", a.passes)) if value}
     split = cohorts.split(store.persons, a.valid_persons, a.test_persons, a.seed)
     system = protocol.System(a.network, a.network, _values(a.set), recipe)
-    network = protocol.train(store, split, system, a.out)
+    network = protocol.train(store, split, system, a.out, device=a.device)
     print(
         f"validation accuracy {100 * network.card['validation_accuracy']:.1f} "
         f"%; weights in {a.out / a.network}.safetensors"

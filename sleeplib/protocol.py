@@ -99,9 +99,14 @@ def _code() -> str:
     ).hexdigest()
 
 
+def default_device() -> str:
+    """The GPU where there is one, else the CPU."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def _identity(store: Store, split: dict, system: System) -> str:
     nights = {part: [store.ids[i] for i in which] for part, which in split.items()}
-    content = json.dumps([store.digest, nights, asdict(system), _code()], sort_keys=True)
+    content = json.dumps([store.digest, nights, asdict(system), _code(), default_device()], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()
 
 
@@ -149,8 +154,10 @@ def run(
     return results
 
 
-def train(store: Store, split: dict, system: System, folder: str | Path, progress: bool = True):
+def train(store: Store, split: dict, system: System, folder: str | Path, progress: bool = True, device=None):
     """Train a network on a split's training nights, choose its step on the validation nights, and save it with a card.
+
+    `device` is torch's name of one; by default the GPU where there is one.
 
     Returns
     -------
@@ -163,7 +170,9 @@ def train(store: Store, split: dict, system: System, folder: str | Path, progres
     shape = {"channels": nights["train"].images.shape[1], "frames": nights["train"].images.shape[2]}
     network = models.build(system.network, **shape | system.settings)
     started = time.perf_counter()
-    history = fit(network, nights["train"], nights["valid"], recipe, folder, progress)
+    history = fit(
+        network, nights["train"], nights["valid"], recipe, folder, progress, device or default_device()
+    )
     Path(folder, "history.json").write_text(json.dumps(history, indent=1))
     network.preparation = store.preparation
     path = weights.save(

@@ -168,10 +168,17 @@ def _plan(folder, settings, name, profile, defaults, overrides) -> Run:
         parameters=parameters,
         defaults=defaults,
         data=data,
-        minutes=entry["minutes"].get(profile),
+        minutes=_expected(entry, profile, data),
         digest=_digest(source, parameters, data),
         output=build_folder() / "notebooks" / f"{name}.ipynb",
     )
+
+
+def _expected(entry: dict, profile: str, data) -> float | None:
+    """Minutes of a run: `minutes_with` tells how much longer it takes where data are there that it can do without."""
+    minutes = entry["minutes"].get(profile)
+    more = sum(entry.get("minutes_with", {}).get(d.name, 0) for d in data if d.files)
+    return None if minutes is None else minutes + more
 
 
 def _of(run: Run, overrides: dict | None) -> dict:
