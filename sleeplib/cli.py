@@ -32,12 +32,15 @@ def main(argv: list[str] | None = None) -> int:
     except SleeplibError as error:
         print(f"sleeplib: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("sleeplib: interrupted; run the same command again to go on where it stopped", file=sys.stderr)
-        return 130
     except BrokenPipeError:  # the reader of our output has gone: `sleeplib run --plan | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # no permission, no space left
+        print(f"sleeplib: {error.filename or 'disk'}: {error.strerror}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("sleeplib: interrupted; run the same command again to go on where it stopped", file=sys.stderr)
+        return 130
 
 
 def parser() -> argparse.ArgumentParser:
@@ -64,8 +67,9 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter):
         return action.help if told else super()._get_help_string(action)
 
 
-def _command(commands, name: str, function, help: str, description: str) -> argparse.ArgumentParser:
-    command = commands.add_parser(name, help=help, description=description, formatter_class=_Help)
+def _command(commands, name: str, function, help: str) -> argparse.ArgumentParser:
+    """A command whose description is the docstring of its function."""
+    command = commands.add_parser(name, help=help, description=function.__doc__, formatter_class=_Help)
     command.set_defaults(command=function)
     return command
 
@@ -100,8 +104,6 @@ def _simulate(commands) -> None:
         "simulate",
         simulate,
         "make a cohort of simulated nights",
-        "Simulate a cohort: one EDF+ file per night with its hypnogram as annotations, and participants.tsv. The same "
-        "manifest gives the same bytes, whatever the number of jobs; an interrupted run goes on where it stopped.",
     )
     command.add_argument(
         "cohort",
@@ -120,7 +122,10 @@ def _simulate(commands) -> None:
 
 
 def simulate(a) -> None:
-    """`sleeplib simulate`."""
+    """Simulate a cohort: one EDF+ file per night with its hypnogram as annotations, and participants.tsv.
+
+    The same manifest gives the same bytes, whatever the number of jobs; an interrupted run goes on where it stopped.
+    """
     from dataclasses import asdict
 
     from sleeplib import cohorts, simulator
@@ -142,11 +147,6 @@ def _prepare(commands) -> None:
         "prepare",
         prepare,
         "read a cohort into a store of prepared nights",
-        "Read each recording of a cohort, form the manifest's channels, "
-        "resample, align with the stages, and write int16 "
-        "arrays with an index. Recordings that cannot be used are listed and "
-        "skipped, the rest completes (exit code 1); "
-        "nights that are done already are kept.",
     )
     command.add_argument("cohort", help="manifest by name or path, such as embedded or sleep-edf-npz")
     command.add_argument("--root", type=Path, required=True, help="folder that holds the cohort's files")
@@ -169,7 +169,11 @@ def _prepare(commands) -> None:
 
 
 def prepare(a) -> int:
-    """`sleeplib prepare`."""
+    """Read each recording of a cohort, form the manifest's channels, resample, and align signals with stages.
+
+    The store holds int16 arrays and an index. Recordings that cannot be used are listed and skipped, the rest
+    completes (exit code 1); nights that are done already are kept.
+    """
     from sleeplib import cohorts, store
 
     changes = {"rate": a.rate, "scaling": a.scaling}
@@ -194,10 +198,6 @@ def _train(commands) -> None:
         "train",
         train,
         "train a network on a store",
-        "Train a network on the persons of a store, keep the step of best "
-        "validation accuracy, and write its weights with "
-        "a card. Persons set apart for the test are never touched. The defaults are the paper's. A run that was "
-        "interrupted goes on from its checkpoint when the same command is given again, to the same bits.",
     )
     from sleeplib.models import NETWORKS
 
@@ -234,7 +234,11 @@ def _train(commands) -> None:
 
 
 def train(a) -> None:
-    """`sleeplib train`."""
+    """Train a network on the persons of a store and write the weights of its best validation step with a card.
+
+    Persons set apart for the test are never touched. The defaults are the paper's. A run that was interrupted goes on
+    from its checkpoint when the same command is given again, to the same bits.
+    """
     from sleeplib import cohorts, protocol
     from sleeplib.store import Store
 
@@ -256,9 +260,6 @@ def _evaluate(commands) -> None:
         "evaluate",
         evaluate,
         "score a trained network on persons it has never seen",
-        "Stage every night of a store whose person was not in training or "
-        "validation, and print the pooled numbers with 95 % "
-        "intervals by person, beside the majority class and a linear discriminant on band powers.",
     )
     command.add_argument("weights", type=Path, help="a .safetensors file with its card")
     command.add_argument("--store", type=Path, required=True, help="folder of prepared nights to stage")
@@ -273,7 +274,10 @@ def _evaluate(commands) -> None:
 
 
 def evaluate(a) -> None:
-    """`sleeplib evaluate`."""
+    """Stage every night of a store whose person was not in training or validation, and print the pooled numbers.
+
+    They come with 95 % intervals by person, beside the majority class and a linear discriminant on band powers.
+    """
     from sleeplib import protocol, results
     from sleeplib.models import weights
     from sleeplib.store import Store
@@ -305,9 +309,6 @@ def _run(commands) -> None:
         "run",
         run,
         "run the notebooks of the book",
-        "Run notebooks through papermill. Finished ones (same notebook, parameters, "
-        "package and data) are skipped; an unknown "
-        "parameter is an error; a notebook that fails is kept up to the failing cell.",
     )
     command.add_argument("notebooks", nargs="*", help="names without suffix (default: all)")
     command.add_argument(
@@ -326,7 +327,11 @@ def _run(commands) -> None:
 
 
 def run(a) -> None:
-    """`sleeplib run`."""
+    """Run notebooks through papermill.
+
+    Finished ones (same notebook, parameters, package and data) are skipped; an unknown parameter is an error; a
+    notebook that fails is kept up to the failing cell.
+    """
     from sleeplib import experiments
 
     if a.plan:

@@ -4,7 +4,6 @@ from datetime import timedelta
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.colors import ListedColormap
 from matplotlib.dates import DateFormatter, HourLocator, date2num
 
 from sleeplib import signals
@@ -184,21 +183,6 @@ def learning_curve(history: list[dict], ax=None, label: str = ""):
     return ax
 
 
-def image(S, epoch_seconds: float = 30.0, rate: float = 100.0, ax=None, title: str = ""):
-    """Draw a log-power image `(T, F)` in dB with seconds and Hz on its axes."""
-    ax = _axes(ax, 2.4)
-    mesh = ax.imshow(
-        np.asarray(S).T,
-        origin="lower",
-        aspect="auto",
-        cmap="viridis",
-        extent=(0.5, epoch_seconds - 0.5, 0, rate / 2),
-    )
-    ax.set(xlabel="time in epoch (s)", ylabel="frequency (Hz)", title=title)
-    ax.figure.colorbar(mesh, ax=ax, label="power (dB)", pad=0.01)
-    return ax
-
-
 def filterbank(W_fb, rate: float = 100.0, ax=None, title: str = ""):
     """Draw the filters `(F, M)` of a filterbank over frequency."""
     ax, W_fb = _axes(ax, 2.2), np.asarray(W_fb)
@@ -229,8 +213,3 @@ def intervals(rows: list[dict], metric: str = "accuracy", ax=None):
     )
     ax.set(xlabel=f"{metric.replace('_', ' ')} (%), pooled; bars: 95 % over persons")
     return ax
-
-
-def stage_colormap() -> ListedColormap:
-    """Colours of the codes 0-4."""
-    return ListedColormap([COLOURS[name] for name in STAGES])

@@ -164,15 +164,17 @@ def train(store: Store, split: dict, system: System, folder: str | Path, progres
     nn.Module
         With the weights of its best validation step; `<folder>/<network>.safetensors` holds them too.
     """
+    try:
+        device = torch.device(device or default_device())
+    except RuntimeError as error:
+        raise SleeplibError(f"device {device!r} is not known to torch; try cpu or cuda") from error
     nights = {part: Nights.from_store(store, split[part]) for part in ("train", "valid")}
     recipe = TrainingSettings.for_network(system.network, **system.training)
     torch.manual_seed(recipe.seed)
     shape = {"channels": nights["train"].images.shape[1], "frames": nights["train"].images.shape[2]}
     network = models.build(system.network, **shape | system.settings)
     started = time.perf_counter()
-    history = fit(
-        network, nights["train"], nights["valid"], recipe, folder, progress, device or default_device()
-    )
+    history = fit(network, nights["train"], nights["valid"], recipe, folder, progress, device)
     Path(folder, "history.json").write_text(json.dumps(history, indent=1))
     network.preparation = store.preparation
     path = weights.save(

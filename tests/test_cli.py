@@ -54,6 +54,11 @@ def test_help_is_there_at_once_and_names_all_commands():
     )
 
 
+def train_on(store):
+    """A small training on three persons of five."""
+    return ["train", "e2e-arnn", "--store", store, "--valid-persons", 1, "--test-persons", 1, "--steps", 2]
+
+
 @pytest.fixture(scope="module")
 def road(tmp_path_factory):
     """From a seed to trained weights, by the commands alone."""
@@ -162,6 +167,11 @@ def test_bad_input_gets_one_clear_line(road, tmp_path, capsys):
     assert "one of each part" in fails(
         capsys, "train", "e2e-arnn", "--store", store, "--out", tmp_path / "r", "--test-persons", 4
     )
+    assert "device 'abacus' is not known" in fails(
+        capsys, *train_on(store), "--out", tmp_path / "r", "--device", "abacus"
+    )
+    (tmp_path / "file").touch()
+    assert "file" in fails(capsys, "prepare", "embedded", "--root", road / "edf", "--out", tmp_path / "file")
     assert "no setting hiden" in fails(
         capsys, "train", "e2e-arnn", "--store", store, "--out", tmp_path / "r", "--valid-persons", 1,
         "--test-persons", 1, "--set", "hiden=3",
