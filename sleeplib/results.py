@@ -8,21 +8,17 @@ import hashlib
 import io
 import json
 import os
-import platform
-import subprocess
-import sys
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 
 from sleeplib.errors import SleeplibError
+from sleeplib.provenance import commit, device, root, versions
 from sleeplib.stages import STAGES
 
 SCHEMA = 1
 ROLES = ("model", "baseline", "chance")
-PACKAGES = ("sleeplib", "torch", "numpy", "scipy", "scikit-learn", "pandas", "mne")
 # Name in a row: heading, factor, decimals in a table. The field gives kappa as a fraction, others in percent.
 METRICS = {
     "accuracy": ("Accuracy (%)", 100, 1),
@@ -39,12 +35,6 @@ _BESIDE = (
     "person",
     "recording",
 )  # arrays that every predictions file has beside those of the systems
-
-
-def root() -> Path:
-    """The checkout that holds this package; the current folder where it was installed without one."""
-    checkout = Path(__file__).resolve().parents[1]
-    return checkout if (checkout / "pyproject.toml").exists() else Path.cwd()
 
 
 def data_folder() -> Path:
@@ -112,8 +102,8 @@ def write(
         "seconds": round(float(seconds), 1),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": versions(),
-        "git": _git(),
-        "device": _device(),
+        "git": commit(),
+        "device": device(),
         "predictions": None,
     }
     folder = Path(folder or local_folder())
@@ -127,45 +117,6 @@ def write(
     if packed:
         _replace(folder / f"{name}.npz", packed)
     return _replace(folder / f"{name}.json", (json.dumps(record, indent=1, allow_nan=False) + "\n").encode())
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that decide numbers, as far as they are installed."""
-    installed = {}
-    for package in PACKAGES:
-        try:
-            installed[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return {"python": platform.python_version(), **installed}
-
-
-def _git() -> dict | None:
-    """Commit of the checkout and whether files differ from it; None outside a checkout."""
-    if not (root() / ".git").exists():
-        return None
-    command = ["git", "-C", str(root())]
-    try:
-        commit = subprocess.run([*command, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
-        status = subprocess.run(
-            [*command, "status", "--porcelain"], capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):  # git is not installed, or there is no commit yet
-        return None
-    return {"commit": commit.stdout.strip(), "dirty": bool(status.stdout.strip())}
-
-
-def _device() -> dict:
-    """The machine: processor, cores and, where torch is in use, its threads and the GPU."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    models.append(platform.processor() or platform.machine())
-    device = {"cpu": models[0], "cores": os.cpu_count()}
-    if torch := sys.modules.get("torch"):
-        device["torch_threads"] = torch.get_num_threads()
-        device["cuda"] = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    return device
 
 
 def _pack(predictions: dict, name: str) -> bytes:

@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from sleeplib.results import root
+from sleeplib.provenance import root
 
 PROJECT = tomllib.loads((root() / "pyproject.toml").read_text())["project"]
 CONDA = yaml.safe_load((root() / "environment.yml").read_text())

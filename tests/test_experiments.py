@@ -10,7 +10,7 @@ import yaml
 from sleeplib import experiments
 from sleeplib.errors import SleeplibError
 from sleeplib.experiments import notebooks as files
-from sleeplib.results import root
+from sleeplib.provenance import root
 
 NOTEBOOK = """\
 # ---

@@ -8,7 +8,7 @@ import nbformat
 import pytest
 
 from sleeplib import experiments
-from sleeplib.results import root
+from sleeplib.provenance import root
 
 FOLDER = root() / "notebooks"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py"))

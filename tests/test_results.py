@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from sleeplib import results
+from sleeplib import provenance, results
 from sleeplib.errors import SleeplibError
 
 DATA = {"cohort": "embedded", "digest": "0123", "persons": 3, "recordings": 3, "epochs": 12}
@@ -65,7 +65,7 @@ def test_round_trip(folder):
 
 
 def test_commit_is_none_outside_a_checkout(folder, monkeypatch):
-    monkeypatch.setattr(results, "root", lambda: folder)
+    monkeypatch.setattr(provenance, "root", lambda: folder)
     assert results.load(write())["git"] is None
 
 

@@ -5,7 +5,7 @@ import sys
 import tomllib
 from pathlib import Path
 
-from sleeplib.results import root
+from sleeplib.provenance import root
 
 SETTINGS = tomllib.loads((root() / "pyproject.toml").read_text())["tool"]["importlinter"]
 

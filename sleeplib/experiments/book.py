@@ -9,7 +9,8 @@ from pathlib import Path
 
 from sleeplib.errors import SleeplibError
 from sleeplib.experiments.notebooks import repository
-from sleeplib.results import build_folder, root
+from sleeplib.provenance import root
+from sleeplib.results import build_folder
 
 # Jupyter Book wants these at the root of its source; a `_static` there would land on every page.
 AT_THE_ROOT = ("_config.yml", "_toc.yml", "references.bib")

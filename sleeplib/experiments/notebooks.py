@@ -9,7 +9,7 @@ import tomllib
 from pathlib import Path
 
 from sleeplib.errors import SleeplibError
-from sleeplib.results import root
+from sleeplib.provenance import root
 
 # What stands in the cell tagged "setup" of each notebook, and does something on Colab only.
 SETUP = """\

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from sleeplib.errors import SleeplibError
 from sleeplib.experiments import notebooks as files
-from sleeplib.results import build_folder, committed_folder, data_folder, local_folder, versions
+from sleeplib.provenance import versions
+from sleeplib.results import build_folder, committed_folder, data_folder, local_folder
 
 PROFILES = ("smoke", "demo", "paper")
 

@@ -2,13 +2,15 @@
 
 import hashlib
 import json
+import sys
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from sleeplib import models
+from sleeplib import models, provenance
 from sleeplib.errors import SleeplibError
 from sleeplib.store import Preparation
 
@@ -33,6 +35,11 @@ def save(network, name: str, path: str | Path, preparation: Preparation, **card)
         "settings": asdict(network.settings),
         "preparation": asdict(preparation),
         "sha256": digest,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": sys.argv,
+        "versions": provenance.versions(),
+        "git": provenance.commit(),
+        "device": provenance.device(),
         **card,
     }
     path.with_suffix(".json").write_text(json.dumps(content, indent=1))

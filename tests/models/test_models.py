@@ -66,6 +66,7 @@ def test_weights_and_card_come_back(name, tmp_path):
     back = weights.load(path)
     x = images(name)
     assert torch.equal(net.eval()(x), back(x)) and not back.training
+    assert {"sha256", "date", "command", "versions", "git", "device"} <= back.card.keys()
     assert back.card["cohort"] == "somewhere" and back.preparation == preparation
 
 
