@@ -51,6 +51,7 @@ started = time.perf_counter()
 
 # %% tags=["parameters"]
 folder = ""  # of .npz nights; empty: show the committed record
+channel = ""  # its name in the files; empty: the manifest's
 cohort = "sleep-edf-npz"  # manifest: how the files' names tell persons, which channel, how long an epoch is
 k = 10  # folds, by person
 valid_persons = 1  # in each fold, to choose the training step
@@ -72,7 +73,8 @@ max_nights = None  # use only the first ones, for a quick look
 name = "real-eeg"
 if folder:
     root = Path(folder)
-    prepared = results.data_folder() / "prepared" / cohort
+    prepared = results.data_folder() / "prepared" / cohorts.load(cohort).name
+    changes = {"montage": {"EEG": channel}} if channel else {}
     nights, failures = store.prepare(
         cohorts.load(cohort),
         root,
@@ -80,6 +82,7 @@ if folder:
         jobs,
         progress=False,
         limit=max_nights,
+        **changes,
     )
     folds = cohorts.folds(nights.persons, k, valid_persons, seed)
     print(

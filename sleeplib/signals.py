@@ -39,11 +39,6 @@ def clip(x: np.ndarray, limit: float = 20.0) -> np.ndarray:
     return np.clip(x, -limit, limit)
 
 
-def n_frames(epoch_seconds: float) -> int:
-    """Frames of 2 s with 50 % overlap that fit into an epoch: 29 in 30 s, 4 in 5 s."""
-    return int(epoch_seconds) - 1
-
-
 def log_power_image(x: np.ndarray, rate: float = 100.0) -> np.ndarray:
     """Time-frequency image of epochs (SeqSleepNet, section III-A).
 

@@ -61,7 +61,7 @@ def align(recording: Recording, x: np.ndarray, preparation: Preparation) -> tupl
         raise SleeplibError(f"{recording.id}: no sleep stages in the file")
     if not np.isclose(hypnogram.epoch_seconds, seconds):
         raise SleeplibError(
-            f"{recording.id}: epochs of {hypnogram.epoch_seconds:g} s; this cohort's manifest says {seconds:g} s"
+            f"{recording.id}: epochs of {hypnogram.epoch_seconds:g} s; those of this cohort have {seconds:g} s"
         )
     start, size = round(hypnogram.onset * preparation.rate), round(seconds * preparation.rate)
     whole = (x.shape[1] - start) // size
@@ -161,10 +161,9 @@ def prepare(
     failures : list of one line for each recording that could not be used; the others are complete
     """
     folder = Path(folder)
-    preparation = Preparation(
-        **{"montage": manifest.montage, "epoch_seconds": manifest.epoch_seconds} | changes
-    )
     found = cohorts.recordings(manifest, root)[:limit]
+    seconds = manifest.epoch_seconds or readers.read_hypnogram(found[0][0]).epoch_seconds
+    preparation = Preparation(**{"montage": manifest.montage, "epoch_seconds": seconds} | changes)
     folder.mkdir(parents=True, exist_ok=True)
     work = (delayed(_prepare_one)(path, subject, folder, preparation) for path, subject in found)
     results = Parallel(n_jobs=jobs, return_as="generator")(work)

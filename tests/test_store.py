@@ -148,4 +148,22 @@ def test_real_nights(shared, tmp_path):
         i = prepared.ids.index("SC4032E0")
         assert np.array_equal(prepared.stages(i), night["y"])
         assert np.abs(prepared.epochs(i)[:, 0] - night["x"][:, :, 0]).max() < 0.05  # uV
-    assert prepared.recordings[0]["subject"] == {"id": "00", "age": 33.0, "sex": "F", "ahi": None}
+    assert prepared.recordings[0]["subject"] == {"id": "SC400", "age": 33.0, "sex": "F", "ahi": None}
+
+
+def test_epochs_of_any_length_where_the_manifest_leaves_it_to_the_files(tmp_path):
+    for i in range(2):
+        x = np.random.default_rng(i).normal(size=(6, 3000, 1)).astype(np.float32)
+        np.savez(tmp_path / f"SC40{i}1E0.npz", x=x, y=np.arange(6) % 5, fs=100, ch_label="EEG Pz-Oz")
+    manifest = cohorts.load("sleep-edf-npz")
+    prepared, _ = store.prepare(
+        manifest, tmp_path, tmp_path / "store", progress=False, montage={"EEG": "EEG Pz-Oz"}
+    )
+    assert prepared.epoch_seconds == 30 and prepared.images(0).shape == (6, 1, 29, 129)
+    np.savez(
+        tmp_path / "SC4021E0.npz", x=np.zeros((6, 500, 1)), y=np.zeros(6, int), fs=100, ch_label="EEG Pz-Oz"
+    )
+    _, failures = store.prepare(
+        manifest, tmp_path, tmp_path / "store", progress=False, montage={"EEG": "EEG Pz-Oz"}
+    )
+    assert len(failures) == 1 and "epochs of 5 s; those of this cohort have 30 s" in failures[0]

@@ -30,7 +30,7 @@ class Manifest:
     files: str
     subject: str
     montage: dict[str, str]
-    epoch_seconds: float = 30.0
+    epoch_seconds: float | None = 30.0  # None: as the first file has it
     simulated: bool = False
     licence: str = ""
     source: str = ""
@@ -82,27 +82,32 @@ def recordings(manifest: Manifest, root: str | Path) -> list[tuple[Path, Subject
     for path in paths:
         match = re.search(manifest.subject, path.stem)
         if not match:
-            raise SleeplibError(f"{path}: the name does not tell the person (expected {manifest.subject})")
+            raise SleeplibError(
+                f"{path}: the name does not tell the person (expected {manifest.subject}); "
+                "for other names write a manifest of your own and pass its path"
+            )
         person = match["subject"]
-        found.append((path, table.get(path.stem) or table.get(person) or Subject(person)))
+        found.append((path, Subject(person, **table.get(path.stem, table.get(person, {})))))
     return found
 
 
-def _participants(path: Path) -> dict[str, Subject]:
-    """Age and sex by person or by recording, from a table with a column `subject` or `participant_id`."""
+def _participants(path: Path) -> dict[str, dict]:
+    """Age and sex by person or by recording, from a table with a column `record` or `participant_id`."""
     import pandas as pd
 
     if not path.is_file():
         return {}
-    table = pd.read_csv(path, sep=None, engine="python", dtype=str)
+    table = pd.read_csv(path, sep=None, engine="python", dtype=str, keep_default_na=False)
     people = {}
     for row in table.to_dict("records"):
-        key = row.get("record") or row.get("participant_id") or row.get("subject")
-        age = float(row["age"]) if row.get("age") == row.get("age") and row.get("age") else None
-        sex = str(row.get("sex", "")).upper()[:1]
-        people[key] = Subject(
-            str(row.get("subject") or key).zfill(2), age, sex if sex in ("F", "M") else None
-        )
+        age, sex = row.get("age", ""), row.get("sex", "").upper()[:1]
+        try:
+            known = {"age": float(age) if age not in ("", "n/a") else None}
+        except ValueError as error:
+            raise SleeplibError(f"{path}: age {age!r} is not a number") from error
+        people[row.get("record") or row.get("participant_id", "")] = known | {
+            "sex": sex if sex in ("F", "M") else None
+        }
     return people
 
 

@@ -31,7 +31,7 @@ def test_two_nights_of_a_person_are_one_person(tmp_path):
         "record,subject,sex,age\nSC4001E0,0,Female,33\nSC4002E0,0,Female,33\n"
     )
     found = cohorts.recordings(cohorts.load("sleep-edf-npz"), tmp_path)
-    assert [subject.id for _, subject in found] == ["00", "00", "11"]
+    assert [subject.id for _, subject in found] == ["SC400", "SC400", "SC411"]
     assert found[0][1].age == 33 and found[0][1].sex == "F" and found[2][1].age is None
 
 
