@@ -125,7 +125,7 @@ def traces(
         x, rate = recording.channel(name)
         piece = x[round(onset * rate) : round((onset + seconds) * rate)]
         muscle = "chin" in name.lower() or "emg" in name.lower()
-        scale = 3 * np.percentile(np.abs(x), 99) if muscle else lane
+        scale = 2 * np.percentile(np.abs(x), 99.9) if muscle else lane
         t = onset + np.arange(len(piece)) / rate
         shown = (piece - np.median(piece)) / scale
         ax.plot(
