@@ -33,9 +33,15 @@ class Nights:
     def from_store(cls, store: Store, which=None) -> "Nights":
         """Load the log-power images of the nights with index `which` (default: all) of a store."""
         which = range(len(store)) if which is None else which
-        images = [torch.from_numpy(store.images(i)) for i in which]
-        labels = [torch.from_numpy(store.stages(i)).long() for i in which]
-        return cls(torch.cat(images), torch.cat(labels), [len(x) for x in labels])
+        lengths = [store.recordings[i]["n_epochs"] for i in which]
+        shape = store.images(which[0]).shape[1:]
+        # Filled night by night, so that the images never stand in memory twice.
+        images, first = torch.empty((sum(lengths), *shape)), 0
+        for i, n in zip(which, lengths, strict=True):
+            images[first : first + n] = torch.from_numpy(store.images(i))
+            first += n
+        labels = torch.cat([torch.from_numpy(store.stages(i)).long() for i in which])
+        return cls(images, labels, lengths)
 
     def split(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """Images and labels of each night."""

@@ -10,6 +10,7 @@ from sleeplib import cohorts, signals, store
 from sleeplib.errors import SleeplibError
 from sleeplib.readers.edf import write_edf
 from sleeplib.recording import Hypnogram, Recording, Subject
+from sleeplib.sampling import Nights
 
 MANIFEST = cohorts.Manifest(
     name="toy",
@@ -51,6 +52,14 @@ def test_what_is_stored_is_what_was_prepared(root):
     assert prepared.stages(1).tolist() == original.hypnogram.stages.tolist()
     assert prepared.images(1).shape == (5, 2, 29, 129)
     assert prepared.samples(1).dtype == np.int16 and isinstance(prepared.samples(1), np.memmap)
+
+
+def test_nights_in_memory_are_those_of_the_store_end_to_end(root):
+    prepared, _ = store.prepare(MANIFEST, root / "files", root / "store", progress=False)
+    nights = Nights.from_store(prepared, [2, 0])
+    assert nights.lengths == [5, 5] and nights.images.shape == (10, 2, 29, 129)
+    assert np.array_equal(nights.images[5:], prepared.images(0))
+    assert nights.labels.tolist() == [*prepared.stages(2), *prepared.stages(0)]
 
 
 def test_same_nights_same_digest_whatever_the_number_of_jobs(root):
