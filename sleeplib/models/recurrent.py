@@ -71,7 +71,7 @@ class BNGRULayer(nn.Module):
         for direction in range(2):
             for weight in (self.W_s, self.W_h, self.W_hh):
                 nn.init.orthogonal_(weight[direction])
-        # Gates start half open towards keeping the state, as usual for GRU cells of the time.
+        # sigm(1) = 0.73: the state is kept rather than replaced at first, as in GRU cells of the time.
         nn.init.ones_(self.b[:, : 2 * hidden])
 
     def forward(self, s: Tensor) -> Tensor:
