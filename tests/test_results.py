@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sleeplib import provenance, results
+from sleeplib.analysis import statistics
 from sleeplib.errors import SleeplibError
 
 DATA = {"cohort": "embedded", "digest": "0123", "persons": 3, "recordings": 3, "epochs": 12}
@@ -176,3 +177,19 @@ def test_committed_records_are_whole():
         assert record["name"] == path.stem
         if record["predictions"]:
             results.predictions(record)
+
+
+@pytest.mark.parametrize(
+    "path", sorted(results.committed_folder().glob("*.json")), ids=lambda path: path.stem
+)
+def test_every_number_of_a_committed_record_follows_from_its_predictions(path):
+    record = results.load(path)
+    assert record["git"] and not record["git"]["dirty"], "made from code that can be checked out"
+    again = results.rescore(record, statistics.score)
+    assert [row["system"] for row in again] == [row["system"] for row in record["rows"]]
+    for row, stored in zip(again, record["rows"], strict=True):
+        assert row.keys() == stored.keys()
+        for key, value in row.items():
+            assert (
+                value == pytest.approx(stored[key]) if isinstance(value, float) else value == stored[key]
+            ), key
