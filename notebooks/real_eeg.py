@@ -243,6 +243,12 @@ axes[1].set_ylabel("")
 plt.show()
 
 # %% [markdown]
+# N1 is the weak spot of every row, and the reason is not the network alone: it is the rarest stage,
+# experts agree least on
+# it, and what defines it (alpha that goes, eyes that roll) is seen over the back of the head and in the EOG, neither
+# of which is in these files. Context lifts it, as in the paper, but not to where one would rely on it.
+
+# %% [markdown]
 # ## A night
 
 # %%
