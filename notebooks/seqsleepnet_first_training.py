@@ -199,6 +199,9 @@ print(
 )
 
 # %% [markdown]
+# That context helps here was put in by design: the simulator lets rhythms drift by the minute until single epochs
+# were ambiguous enough for neighbours to matter. The evidence that it helps is on real nights.
+#
 # In the paper, N1 gains most from context. In this simulated cohort (`demo` size) it is REM, whose quiet
 # moments look like
 # light sleep for an epoch but not for minutes. N1 gains little or nothing here: its simulated bouts are
