@@ -203,11 +203,10 @@ print(
 # were ambiguous enough for neighbours to matter. The evidence that it helps is on real nights.
 #
 # In the paper, N1 gains most from context. In this simulated cohort (`demo` size) it is REM, whose quiet
-# moments look like
-# light sleep for an epoch but not for minutes. N1 gains little or nothing here: its simulated bouts are
-# short and its labels
-# blurred by the virtual scorer, so that the neighbours say little about it. The toy teaches what context is, not
-# how much it is worth for each stage; {doc}`real_eeg` shows that on real nights.
+# moments look like light sleep for an epoch but not for minutes. N1 gains little or nothing here: its
+# simulated bouts are short and its labels blurred by the virtual scorer, so that the neighbours say
+# little about it. The toy teaches what context is, not how much it is worth for each stage;
+# {doc}`real_eeg` shows that on real nights.
 
 # %%
 plotting.intervals(rows)
