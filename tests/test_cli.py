@@ -54,9 +54,16 @@ def test_help_is_there_at_once_and_names_all_commands():
     )
 
 
-def train_on(store):
-    """A small training on three persons of five."""
-    return ["train", "e2e-arnn", "--store", store, "--valid-persons", 1, "--test-persons", 1, "--steps", 2]
+def train_on(store, test_persons=1, steps=2):
+    """A small training with one validation person."""
+    people = ["--valid-persons", 1, "--test-persons", test_persons, "--steps", steps]
+    return ["train", "e2e-arnn", "--store", store, *people]
+
+
+def road_training(root, steps=6):
+    """The training of `road`."""
+    recipe = ["--learning-rate", 1e-3, "--set", "hidden=8", "filters=8"]
+    return [*train_on(root / "store", 2, steps), "--out", root / "run", *recipe]
 
 
 @pytest.fixture(scope="module")
@@ -67,22 +74,7 @@ def road(tmp_path_factory):
         call("simulate", "embedded", "--persons", 5, "--hours", 1.5, "--out", root / "edf", "--jobs", 1) == 0
     )
     assert call("prepare", "embedded", "--root", root / "edf", "--out", root / "store", "--jobs", 1) == 0
-    train = ["train", "e2e-arnn", "--store", root / "store", "--out", root / "run", "--valid-persons", 1]
-    assert (
-        call(
-            *train,
-            "--test-persons",
-            2,
-            "--steps",
-            6,
-            "--learning-rate",
-            1e-3,
-            "--set",
-            "hidden=8",
-            "filters=8",
-        )
-        == 0
-    )
+    assert call(*road_training(root)) == 0
     return root
 
 
@@ -103,38 +95,10 @@ def test_the_whole_road(road, capsys):
 
 def test_finished_training_is_taken_up_again(road, capsys):
     before = (road / "run/e2e-arnn.safetensors").read_bytes()
-    train = ["train", "e2e-arnn", "--store", road / "store", "--out", road / "run", "--valid-persons", 1]
-    assert (
-        call(
-            *train,
-            "--test-persons",
-            2,
-            "--steps",
-            6,
-            "--learning-rate",
-            1e-3,
-            "--set",
-            "hidden=8",
-            "filters=8",
-        )
-        == 0
-    )
+    assert call(*road_training(road)) == 0
     assert (road / "run/e2e-arnn.safetensors").read_bytes() == before
     capsys.readouterr()
-    message = fails(
-        capsys,
-        *train,
-        "--test-persons",
-        2,
-        "--steps",
-        7,
-        "--learning-rate",
-        1e-3,
-        "--set",
-        "hidden=8",
-        "filters=8",
-    )
-    assert "other settings or data" in message
+    assert "other settings or data" in fails(capsys, *road_training(road, steps=7))
     assert (road / "run/e2e-arnn.safetensors").read_bytes() == before, "an error destroys nothing"
 
 

@@ -90,6 +90,7 @@ def _pages(book: Path) -> list[str]:
     import yaml
 
     def walk(node):
+        """Pages of a part of the tree, depth first."""
         if isinstance(node, dict):
             yield from (value for key, value in node.items() if key in ("root", "file"))
             yield from (page for value in node.values() for page in walk(value))

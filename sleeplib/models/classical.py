@@ -33,6 +33,7 @@ class Majority:
     """Chance with knowledge of the stage shares: always the most frequent stage of the training nights."""
 
     def fit(self, train: Nights, rate: float = 100.0) -> "Majority":
+        """Count the stages of the training nights; `rate` does not matter."""
         labels = train.labels[train.labels != UNSCORED]
         self.shares = np.bincount(labels, minlength=len(STAGES)) / len(labels)
         return self
@@ -46,6 +47,7 @@ class BandPowerLDA:
     """Linear discriminant analysis on the log band powers of each epoch on its own."""
 
     def fit(self, train: Nights, rate: float = 100.0) -> "BandPowerLDA":
+        """Fit on the scored epochs of the training nights; `rate` is that of the signals, in Hz."""
         scored, self.rate = train.labels != UNSCORED, rate
         self.lda = LinearDiscriminantAnalysis().fit(
             band_powers(train.images[scored], rate), train.labels[scored]
