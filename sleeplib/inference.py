@@ -15,10 +15,9 @@ PAPER_MONTAGE = {"EEG": "C4-M1", "EOG": "E1-M2 - E2-M2", "EMG": "Chin1-Chin2"}
 def fuse(decisions: torch.Tensor) -> torch.Tensor:
     """Fuse the overlapping decisions about each epoch (SeqSleepNet, eqs. 16-18).
 
-    log P(y_t) = 1/n_t * sum of log P(y_t | S_i) over the n_t windows S_i that cover epoch t. Inside a
-    recording n_t = L;
-    towards its ends there are fewer windows, down to one. The result is normalised to a posterior, which
-    changes no maximum.
+    log P(y_t) = 1/n_t * sum of log P(y_t | S_i) over the n_t windows S_i that cover epoch t. Inside a recording
+    n_t = L; towards its ends there are fewer windows, down to one. The result is normalised to a posterior,
+    which changes no maximum.
 
     Parameters
     ----------

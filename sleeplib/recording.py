@@ -90,8 +90,7 @@ class Recording:
         return max((len(x) / rate for x, rate in zip(self.signals, self.rates, strict=True)), default=0.0)
 
     def channel(self, name: str) -> tuple[np.ndarray, float]:
-        """Signal and rate of a channel, or of a derivation `A - B` of two channels of equal rate (spaces
-        around the minus).
+        """Signal and rate of a channel, or of a difference `A - B` of two (with spaces around the minus).
 
         Raises
         ------

@@ -48,15 +48,15 @@ def sequence_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 @torch.no_grad()
 def validation_accuracy(network, nights: Nights) -> float:
     """Share of right decisions over all windows and positions, without fusion, as the authors choose their step."""
+    mode, device = network.training, next(network.parameters()).device
     network.eval()
-    device = next(network.parameters()).device
     right = total = 0
     for images, labels in nights.split():
         decided = network.decisions(images.to(device)).argmax(-1).cpu()
         truth = labels.unfold(0, decided.shape[1], 1)
         right += (decided == truth).sum().item()
         total += (truth != UNSCORED).sum().item()
-    network.train()
+    network.train(mode)
     if not total:
         raise SleeplibError("the validation nights have no scored epoch")
     return right / total

@@ -89,6 +89,7 @@ def test_the_best_validation_step_is_kept_and_normalisation_is_that_of_training(
     assert [entry["step"] for entry in history] == [10, 20, 30, 40, 50, 60]
     assert not net.training
     assert training.validation_accuracy(net, valid) == max(entry["accuracy"] for entry in history) > 0.5
+    assert not net.training, "a look at the validation nights changes no mode"
     mean, std = train.statistics()
     assert torch.equal(net.encoder.filterbank.mean, mean) and torch.equal(net.encoder.filterbank.std, std)
 
