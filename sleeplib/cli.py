@@ -109,7 +109,8 @@ def _simulate(commands) -> None:
         "cohort",
         nargs="?",
         default="embedded",
-        help="manifest by name or path; it holds the seed and the population",
+        help="manifest by name (embedded, or a twin of a real cohort such as shhs-twin) or path; it holds the seed, "
+        "the population, the site and its scorers",
     )
     command.add_argument("--out", type=Path, help="folder of the files (default: data/COHORT)")
     command.add_argument(
@@ -124,7 +125,9 @@ def _simulate(commands) -> None:
 def simulate(a) -> None:
     """Simulate a cohort: one EDF+ file per night with its hypnogram as annotations, and participants.tsv.
 
-    The same manifest gives the same bytes, whatever the number of jobs; an interrupted run goes on where it stopped.
+    Beside it stand the truth at 128 Hz (truth/*.tsv) and, where a cohort has several scorers, the hypnogram of each
+    (scorer_1/*.json and so on). The same manifest gives the same bytes, whatever the number of jobs; an interrupted
+    run goes on where it stopped.
     """
     from dataclasses import asdict
 
@@ -134,11 +137,16 @@ def simulate(a) -> None:
     manifest = cohorts.load(a.cohort)
     if not manifest.simulation:
         raise SleeplibError(
-            f"{manifest.name} is a cohort of real nights; its manifest has nothing to simulate"
+            f"{manifest.name} is a cohort of real nights: there is no `simulation` in its manifest"
         )
     out = a.out or data_folder() / manifest.name
     paths = simulator.simulate(asdict(manifest), out, persons=a.persons, hours=a.hours, jobs=a.jobs)
-    print(f"{len(paths)} simulated nights in {out}")
+    persons = len({subject.id for path, subject in cohorts.recordings(manifest, out) if path in paths})
+    scorers = manifest.simulation.get("scorers", 1)
+    beside = "truth/" + (f", scorer_1/ to scorer_{scorers}/" if scorers > 1 else "")
+    print(
+        f"{len(paths)} simulated nights of {persons} persons in {out}: EDF+ files, participants.tsv, {beside}"
+    )
 
 
 def _prepare(commands) -> None:

@@ -3,10 +3,9 @@
 import numpy as np
 import torch
 
-from sleeplib import signals
 from sleeplib.errors import SleeplibError
 from sleeplib.recording import Recording
-from sleeplib.store import Preparation, prepared_signals
+from sleeplib.store import Preparation, log_power_images, prepared_signals
 
 # The derivations of SeqSleepNet's experiments (section II) under their AASM names.
 PAPER_MONTAGE = {"EEG": "C4-M1", "EOG": "E1-M2 - E2-M2", "EMG": "Chin1-Chin2"}
@@ -91,5 +90,5 @@ def stage(
             f"{recording.id}: {recording.duration:g} s are shorter than an epoch of {preparation.epoch_seconds:g} s"
         )
     epochs = x[:, : n * size].reshape(len(x), n, size).swapaxes(0, 1)
-    images = torch.from_numpy(signals.log_power_image(epochs, preparation.rate))
+    images = torch.from_numpy(log_power_images(epochs, preparation))
     return posteriors(network, images).numpy()

@@ -5,9 +5,11 @@ from datetime import timedelta
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.dates import DateFormatter, HourLocator, date2num
+from scipy.interpolate import RBFInterpolator
 
 from sleeplib import signals
 from sleeplib.recording import Recording
+from sleeplib.simulator import head
 from sleeplib.stages import STAGES, UNSCORED
 
 # Safe for colour-blind readers, ordered in luminance so that it survives grey printing.
@@ -151,21 +153,35 @@ def _round_number(x: float) -> float:
 
 def confusion_matrix(counts, ax=None, title: str = ""):
     """Draw a confusion matrix of counts `(5, 5)`: shares of each true stage in per cent, counts below."""
-    ax = ax if ax is not None else plt.subplots(figsize=(WIDTH * 0.55, WIDTH * 0.5))[1]
     counts = np.asarray(counts)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    texts = [
+        [f"{100 * s:.0f} %\n{c:,}" for s, c in zip(*rows, strict=True)]
+        for rows in zip(shares, counts, strict=True)
+    ]
+    return _stage_matrix(shares, texts, ax, title, xlabel="predicted", ylabel="true")
+
+
+def transition_matrix(shares, ax=None, title: str = ""):
+    """Draw the probabilities `(5, 5)` that an epoch of the row's stage is followed by one of the column's."""
+    texts = [[f"{p:.3f}" for p in row] for row in np.asarray(shares)]
+    return _stage_matrix(np.asarray(shares), texts, ax, title, xlabel="next epoch", ylabel="epoch")
+
+
+def _stage_matrix(shares, texts, ax, title, **labels):
+    ax = ax if ax is not None else plt.subplots(figsize=(WIDTH * 0.55, WIDTH * 0.5))[1]
     ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (i, j), share in np.ndenumerate(shares):
-        text = f"{100 * share:.0f} %\n{counts[i, j]:,}"
-        ax.text(j, i, text, ha="center", va="center", fontsize=7, color="white" if share > 0.55 else "black")
-    ax.set(
-        xticks=range(5),
-        yticks=range(5),
-        xticklabels=STAGES,
-        yticklabels=STAGES,
-        xlabel="predicted",
-        ylabel="true",
-    )
+        ax.text(
+            j,
+            i,
+            texts[i][j],
+            ha="center",
+            va="center",
+            fontsize=7,
+            color="white" if share > 0.55 else "black",
+        )
+    ax.set(xticks=range(5), yticks=range(5), xticklabels=STAGES, yticklabels=STAGES, **labels)
     ax.set_title(title)
     ax.spines[:].set_visible(False)
     ax.tick_params(length=0)
@@ -212,4 +228,30 @@ def intervals(rows: list[dict], metric: str = "accuracy", ax=None):
         ylim=(0.6 - len(rows), 0.4),
     )
     ax.set(xlabel=f"{metric.replace('_', ' ')} (%), pooled; bars: 95 % over persons")
+    return ax
+
+
+def topography(values, electrodes, ax=None, title: str = "", unit: str = ""):
+    """Draw values (E,) at electrodes of the 10-20 system on a head seen from above, nose up, smoothed between them."""
+    ax, values = _axes(ax, 2.4), np.asarray(values, float)
+    place = head.positions(electrodes)
+    # Equal distances from the vertex on the paper as on the head; the circle goes through Fpz, T3 and Oz.
+    polar, azimuth = (
+        np.arccos(np.clip(place[:, 2], -1, 1)) / (np.pi / 2),
+        np.arctan2(place[:, 0], place[:, 1]),
+    )
+    at = np.stack([polar * np.sin(azimuth), polar * np.cos(azimuth)], axis=1)
+    grid = np.linspace(-1, 1, 101)
+    x, y = np.meshgrid(grid, grid)
+    smooth = RBFInterpolator(at, values, kernel="thin_plate_spline", smoothing=1e-3)
+    field = smooth(np.stack([x.ravel(), y.ravel()], axis=1)).reshape(x.shape)
+    field[x**2 + y**2 > 1] = np.nan
+    mesh = ax.contourf(x, y, field, 12, cmap="viridis")
+    outline = np.linspace(0, 2 * np.pi, 200)
+    ax.plot(np.sin(outline), np.cos(outline), color="#444444", lw=1)
+    ax.plot([-0.1, 0, 0.1], [0.995, 1.12, 0.995], color="#444444", lw=1)
+    ax.plot(*at.T, ".", color="white", ms=4, mec="#444444", mew=0.6)
+    ax.set(title=title, aspect="equal", xlim=(-1.05, 1.05), ylim=(-1.05, 1.18))
+    ax.axis("off")
+    ax.figure.colorbar(mesh, ax=ax, label=unit, shrink=0.75, pad=0.02)
     return ax

@@ -244,7 +244,7 @@ def assess(network, store: Store, train_store: Store) -> tuple[list[System], Pre
         persons are missing.
     """
     card = network.card
-    for setting in ("rate", "scaling", "epoch_seconds"):
+    for setting in ("rate", "scaling", "epoch_seconds", "images"):
         ours, theirs = getattr(store.preparation, setting), getattr(network.preparation, setting)
         if ours != theirs:
             raise SleeplibError(

@@ -63,8 +63,16 @@ class Recording:
     channels : list of C names
     start : datetime or None
         Clock time of the first sample.
+    hypnogram : Hypnogram or None
+        What the scorer says; the majority where there are several.
+    scorings : list of Hypnogram
+        One of each scorer where there are several; empty otherwise.
+    events : list of Event
+        What an expert annotated.
     truth : array (T,) int8 or None
         Simulated nights only: the state at 128 Hz that produced the signals.
+    true_events : list of Event
+        Simulated nights only: every arousal, apnea and hypopnea that happened, seen by the expert or not.
     """
 
     signals: list[np.ndarray]
@@ -77,6 +85,8 @@ class Recording:
     hypnogram: Hypnogram | None = None
     events: list[Event] = field(default_factory=list)
     truth: np.ndarray | None = None
+    scorings: list[Hypnogram] = field(default_factory=list)
+    true_events: list[Event] = field(default_factory=list)
 
     def __post_init__(self):
         if self.units is None:

@@ -58,6 +58,12 @@ def committed_folder() -> Path:
     return installed if installed.exists() else root() / "book" / "results"
 
 
+def facts_folder() -> Path:
+    """Facts about real nights, gathered by `book/facts/gather.py`; `facts` inside an installed wheel."""
+    installed = Path(__file__).resolve().parent / "facts"
+    return installed if installed.exists() else root() / "book" / "facts"
+
+
 def write(
     name: str,
     *,

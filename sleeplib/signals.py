@@ -72,3 +72,12 @@ def log_power_image(x: np.ndarray, rate: float = 100.0) -> np.ndarray:
     spectrum = np.fft.rfft(frames * taper.astype(dtype), 256)  # (..., T, 129)
     power = np.square(spectrum.real) + np.square(spectrum.imag)
     return (10 * np.log10(np.maximum(power, SILENCE**2))).astype(np.float32)
+
+
+def standardise(images: np.ndarray) -> np.ndarray:
+    """Z-score of each channel's frequency bins over a recording's images (N, C, T, F).
+
+    Takes out what amplifier, montage and person do to the spectrum of the whole night, without knowing a label.
+    """
+    mean, std = images.mean(axis=(0, 2), keepdims=True), images.std(axis=(0, 2), keepdims=True)
+    return (images - mean) / np.where(std > 1e-3, std, 1.0)

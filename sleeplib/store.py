@@ -29,6 +29,17 @@ class Preparation:
     rate: float = 100.0
     scaling: str = "none"  # or "robust": median and inter-quartile range, clipped to +-20 (AnySleep)
     epoch_seconds: float = 30.0
+    images: str = (
+        "dB"  # or "standardised": each frequency bin z-scored over its recording, for montages never seen
+    )
+
+
+def log_power_images(epochs: np.ndarray, preparation: Preparation) -> np.ndarray:
+    """Log-power images (N, C, T, F) of a recording's epochs (N, C, S), standardised if the preparation says so."""
+    if preparation.images not in ("dB", "standardised"):
+        raise SleeplibError(f"images {preparation.images!r} are not known; choose dB or standardised")
+    images = signals.log_power_image(epochs, preparation.rate)
+    return signals.standardise(images) if preparation.images == "standardised" else images
 
 
 def prepared_signals(recording: Recording, preparation: Preparation) -> np.ndarray:
@@ -243,5 +254,5 @@ class Store:
         return x.reshape(len(self.channels), sidecar["n_epochs"], -1).swapaxes(0, 1)
 
     def images(self, i: int) -> np.ndarray:
-        """Log-power images of night `i`, `(N, C, T, F)` float32 in dB."""
-        return signals.log_power_image(self.epochs(i), self.rate)
+        """Log-power images of night `i`, `(N, C, T, F)` float32: in dB, or standardised as the preparation says."""
+        return log_power_images(self.epochs(i), self.preparation)

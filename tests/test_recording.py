@@ -19,6 +19,11 @@ def test_a_channel_or_a_difference_of_two(recording):
     assert recording.duration == 2
 
 
+def test_a_recording_knows_nothing_that_it_was_not_told(recording):
+    assert recording.hypnogram is None and recording.truth is None
+    assert recording.scorings == recording.events == recording.true_events == []
+
+
 def test_a_missing_channel_is_told_with_those_that_are_there(recording):
     with pytest.raises(SleeplibError, match="night 1 has no channel 'D'; it has A-X, B-X, C"):
         recording.channel("D")

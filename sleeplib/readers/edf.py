@@ -10,6 +10,9 @@ from sleeplib import stages as vocabulary
 from sleeplib.errors import SleeplibError
 from sleeplib.recording import Event, Hypnogram, Recording, Subject
 
+# Rechtschaffen & Kales was scored in 20-s epochs too. The first wins where both fit.
+_EPOCHS = (vocabulary.EPOCH_SECONDS, 20.0)
+_RECORD_BYTES = 61_440  # of signals in a data record, at most: the EDF standard's advice
 _MICROVOLTS = {"uv": 1.0, "µv": 1.0, "mv": 1e3, "v": 1e6}
 
 
@@ -41,18 +44,33 @@ def _open(path) -> edfio.Edf:
         raise SleeplibError(f"{path}: not a readable EDF file ({error})") from error
 
 
+def epoch_seconds(durations) -> float:
+    """Length of the epochs that stage annotations were made of: 20 s if more durations are multiples of 20 than of 30.
+
+    Counting forgives a last epoch that the end of the recording cuts off, and clocks that are off by some ms per epoch.
+    """
+    durations = np.asarray(durations, float)
+
+    def fitting(seconds):
+        return np.sum(np.abs(durations - seconds * np.round(durations / seconds)) < 0.1)
+
+    return max(_EPOCHS, key=fitting)
+
+
 def _hypnogram(annotations) -> Hypnogram | None:
     scored = [a for a in annotations if vocabulary.is_stage(a.text)]
     if not scored:
         return None
     # A hypnogram's grid starts where its first scored interval starts, wherever the recording does.
     onset = min(a.onset for a in scored)
+    seconds = epoch_seconds([a.duration or 0.0 for a in scored])
     stages = vocabulary.from_intervals(
         [a.onset - onset for a in scored],
-        [a.duration or vocabulary.EPOCH_SECONDS for a in scored],
+        [a.duration or seconds for a in scored],
         [vocabulary.parse(a.text) for a in scored],
+        epoch_seconds=seconds,
     )
-    return Hypnogram(stages, onset=onset)
+    return Hypnogram(stages, seconds, onset)
 
 
 def _subject(edf: edfio.Edf, fallback: str) -> Subject:
@@ -129,43 +147,93 @@ def read_edf_hypnogram(path) -> Hypnogram:
     return hypnogram
 
 
-def annotations_of(hypnogram: Hypnogram | None, events=()) -> list[edfio.EdfAnnotation]:
-    """EDF+ annotations: one for each bout of a stage, one for each event."""
-    bouts = vocabulary.to_intervals(hypnogram.stages, hypnogram.epoch_seconds) if hypnogram else []
-    texts = [
-        edfio.EdfAnnotation(hypnogram.onset + onset, duration, vocabulary.edf_text(code))
-        for onset, duration, code in bouts
-    ]
-    return texts + [edfio.EdfAnnotation(e.onset, e.duration, e.kind) for e in events]
+def read_edf_subject(path) -> Subject:
+    """Who an EDF+ file belongs to, from its header.
+
+    Raises
+    ------
+    SleeplibError
+        If the file is truncated, damaged, or not EDF.
+    """
+    return _subject(_open(path), Path(path).stem)
 
 
-def write_edf(recording: Recording, path) -> None:
+def annotations_of(
+    hypnogram: Hypnogram | None, events=(), spelling=None, bouts: bool = True
+) -> list[edfio.EdfAnnotation]:
+    """EDF+ annotations: one for each bout of a stage (or for each epoch, if not `bouts`), one for each event.
+
+    `spelling` maps stage codes to texts; by default they are those of the EDF+ standard.
+    """
+    marks, spelling = [], spelling or {}
+    for onset, duration, code in _intervals(hypnogram, bouts) if hypnogram else []:
+        text = spelling.get(code) or vocabulary.edf_text(code)
+        marks.append(edfio.EdfAnnotation(hypnogram.onset + onset, duration, text))
+    return marks + [edfio.EdfAnnotation(e.onset, e.duration, e.kind) for e in events]
+
+
+def _intervals(hypnogram: Hypnogram, bouts: bool) -> list[tuple[float, float, int]]:
+    seconds = hypnogram.epoch_seconds
+    if bouts:
+        return vocabulary.to_intervals(hypnogram.stages, seconds)
+    return [(i * seconds, seconds, code) for i, code in enumerate(hypnogram.stages.tolist())]
+
+
+def write_edf(recording: Recording, path, spelling=None, bouts: bool = True, release: bool = False) -> None:
     """Write a recording as EDF+, its hypnogram and events as annotations; a file never stands half-written.
 
     Physical ranges are the channels' own extremes, rounded outwards to what the 8-character header field holds,
     so that the quantum is at most 1/65,535 of the range.
+
+    Parameters
+    ----------
+    spelling : mapping of stage code to text, if not that of the EDF+ standard
+    bouts : one annotation for each bout of a stage; otherwise for each epoch
+    release : give up the recording's signals one by one as they are written, to save memory
     """
     path = Path(path)
     subject = recording.subject or Subject(recording.id or "X")
     additional = [f"{k}={v:g}" for k, v in (("age", subject.age), ("ahi", subject.ahi)) if v is not None]
-    start = recording.start
+    start, seconds = recording.start, _record_seconds(recording)
     edf = edfio.Edf(
-        [
-            edfio.EdfSignal(x, rate, label=name, physical_dimension=unit, physical_range=_range(x))
-            for x, rate, name, unit in zip(
-                recording.signals, recording.rates, recording.channels, recording.units, strict=True
-            )
-        ],
+        list(_digital(recording, release)),
+        data_record_duration=seconds,
         patient=edfio.Patient(
             code=subject.id.replace(" ", "_"), sex=subject.sex or "X", additional=additional
         ),
         recording=edfio.Recording(startdate=start.date() if start else None),
         starttime=start.time() if start else time(0, 0, 0),
-        annotations=annotations_of(recording.hypnogram, recording.events),
+        annotations=annotations_of(recording.hypnogram, recording.events, spelling, bouts),
     )
     part = path.with_name(path.name + ".part")
     edf.write(part)
     part.replace(path)
+
+
+def _record_seconds(recording: Recording) -> int | None:
+    """Length of the data records: 8, 4 or 2 s if that divides the recording and keeps to the standard's size.
+
+    Each record carries a time stamp; a night in records of one second takes twice as long to write. edfio needs powers
+    of two, of which it can divide the annotations' bytes exactly.
+    """
+    channels = list(zip(recording.signals, recording.rates, strict=True))
+    for seconds in (8, 4, 2) if channels else ():
+        whole = all(len(x) % (seconds * rate) == 0 for x, rate in channels)
+        if whole and 2 * seconds * sum(recording.rates) <= _RECORD_BYTES:
+            return seconds
+    return None  # edfio's choice
+
+
+def _digital(recording: Recording, release: bool):
+    """The channels as 16-bit signals, one after the other."""
+    for i, label in enumerate(recording.channels):
+        x = recording.signals[i]
+        if release:
+            recording.signals[i] = x[:0].copy()
+        unit = recording.units[i]
+        yield edfio.EdfSignal(
+            x, recording.rates[i], label=label, physical_dimension=unit, physical_range=_range(x)
+        )
 
 
 def _range(x: np.ndarray) -> tuple[float, float]:

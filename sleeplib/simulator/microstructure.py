@@ -13,40 +13,24 @@ from scipy.fft import irfft
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import butter, lfilter, sosfilt
 
-from sleeplib.simulator import waveforms
+from sleeplib.simulator import artefacts, head, waveforms
 from sleeplib.simulator.macrostructure import RATE, Night
 from sleeplib.simulator.people import Person
+from sleeplib.simulator.sites import Site, amplify, derive
 from sleeplib.stages import N1, N2, N3, REM, W
 
-CHANNELS = ("F3-M2", "F4-M1", "C3-M2", "C4-M1", "O1-M2", "O2-M1", "E1-M2", "E2-M2", "Chin1-Chin2")
 WINDOW = 2 * RATE  # samples of a synthesis window; they overlap by half, so one starts every second
 _HZ = np.fft.rfftfreq(WINDOW, 1 / RATE)
-
-# Places of the leads, about in units of the head's radius: right, front; the eyes lie before the frontal leads.
-_PLACES = np.array(
-    [(-0.4, 0.5), (0.4, 0.5), (-0.45, 0), (0.45, 0), (-0.3, -0.95), (0.3, -0.95), (-0.55, 0.95), (0.55, 0.95)]
-)
-
-
-@dataclass(frozen=True)
-class Site:
-    """The room and its amplifier."""
-
-    noise_uv: float = 1.0  # RMS of each channel's own white noise
-    lowpass_hz: float = 45.0  # corner of the anti-alias filter
-    highpass_hz: float = 0.3
-    mains_hz: float = 50.0
-    mains_uv: float = 0.3  # amplitude
-    gain_sd: float = 0.10  # spread of a channel's gain, natural logarithm
+_TRANSITION = 7.0  # s
 
 
 @dataclass(frozen=True)
 class Background:
     """Spectra of the background at C3/C4: power at 1 Hz (dB re 1 uV^2/Hz) and exponent for W, N1, N2, N3, REM."""
 
-    level: tuple = (15.0, 14.0, 16.5, 20.0, 13.5)
-    exponent: tuple = (1.55, 1.68, 2.05, 2.35, 1.72)
-    knee_hz: float = 0.7  # below it the power law flattens
+    level: tuple = (16.5, 14.0, 24.0, 27.5, 15.3)
+    exponent: tuple = (1.88, 1.95, 2.67, 2.98, 2.10)
+    knee_hz: float = 1.0  # below it the power law flattens
 
 
 @dataclass(frozen=True)
@@ -57,6 +41,7 @@ class Course:
     blend: np.ndarray
     arousal: np.ndarray  # 0 to 1
     depth: np.ndarray  # slow-wave depth of NREM sleep, 0 to 1
+    up: np.ndarray  # 0 or 1: awake and about, before lights off or after lights on
     eyes_closed: np.ndarray  # 0 or 1
     phasic: np.ndarray  # bursts within REM sleep, 0 or 1
     quiet: np.ndarray  # 0 to 1: moments of NREM sleep without spindles and K-complexes (cyclic alternation)
@@ -69,8 +54,24 @@ def drift(rng, n: int, seconds: float) -> np.ndarray:
     return lfilter([np.sqrt(1 - a * a)], [1, -a], rng.standard_normal(n)).astype(np.float32)
 
 
-def course(night: Night, person: Person, rng) -> Course:
-    """The slow processes behind the signals, on a grid of seconds (S,)."""
+def mixture(stages: np.ndarray, rate: int = 1) -> np.ndarray:
+    """How much of each stage is in the signals, (n, 5), `rate` times a second, from stages (T,) at 128 Hz.
+
+    No stage ends with a click: a transition takes about a quarter of a minute (a Gaussian of 7 s).
+    """
+    n = stages.size // RATE
+    share = np.stack(
+        [(stages[: n * RATE].reshape(n, RATE) == k).mean(1, dtype=np.float32) for k in range(5)], axis=1
+    )
+    blend = gaussian_filter1d(share, _TRANSITION, axis=0)
+    if rate > 1:
+        at = (np.arange(n * rate) + 0.5) / rate - 0.5  # a second's share is that of its middle
+        blend = np.stack([np.interp(at, np.arange(n), x) for x in blend.T], axis=1)
+    return blend / blend.sum(1, keepdims=True)
+
+
+def course(night: Night, up, rng) -> Course:
+    """The slow processes behind the signals, on a grid of seconds (S,); `up` (S,) is 1 out of bed."""
     n = night.state.size // RATE
     stages = night.stages.reshape(n, RATE)
     stage = np.stack([(stages == k).mean(1, dtype=np.float32) for k in range(5)], axis=1)
@@ -78,13 +79,13 @@ def course(night: Night, person: Person, rng) -> Course:
     awake = (night.state == W).reshape(n, RATE)
     arousal = (arousal & awake).mean(1, dtype=np.float32)
     hours = np.arange(n) / 3600
-    blend = gaussian_filter1d(stage, 7.0, axis=0)
     return Course(
         stage=stage,
-        blend=blend / blend.sum(1, keepdims=True),
+        blend=mixture(night.stages),
         arousal=arousal,
         depth=_depth(stage, n, rng),
-        eyes_closed=(drift(rng, n, 60) > -0.45).astype(np.float32),
+        up=up,
+        eyes_closed=(drift(rng, n, 60) > np.where(up, 1.3, -0.45)).astype(np.float32),
         phasic=(drift(rng, n, 35) > 0.85 - 0.06 * hours).astype(np.float32),
         quiet=np.clip(0.35 + 0.45 * drift(rng, n, 60), 0, 1),
         pressure=(0.62 + 0.38 * np.exp(-hours / 2.5)).astype(np.float32),
@@ -119,23 +120,27 @@ def components(person: Person, back: Background) -> np.ndarray:
     delta = np.exp(-0.5 * ((_HZ - 1.0) / 1.1) ** 2)
     theta = 10 ** (person.theta / 10) * _peak(5.5, 1.3)
     beta = 10 ** (person.beta / 10) * _peak(21, 5)
-    return np.stack([*law, alpha, theta, _peak(person.spindle_hz - 0.6, 1.3), beta, muscle, movement, delta])
+    return np.stack([*law, alpha, theta, _peak(person.spindle_hz - 0.8, 1.9), beta, muscle, movement, delta])
 
 
-#                            F3    F4    C3    C4    O1    O2    E1    E2     power of each component in each lead
-_TOPOGRAPHY = np.array(
-    [[1.05, 1.05, 1.00, 1.00, 0.85, 0.85, 0.75, 0.75]] * 5
-    + [
-        [0.10, 0.10, 0.22, 0.22, 1.00, 1.00, 0.05, 0.05],  # alpha
-        [0.90, 0.90, 1.00, 1.00, 0.70, 0.70, 0.35, 0.35],  # theta
-        [0.90, 0.90, 1.00, 1.00, 0.45, 0.45, 0.15, 0.15],  # sigma
-        [1.00, 1.00, 0.80, 0.80, 0.60, 0.60, 0.60, 0.60],  # beta
-        [1.20, 1.20, 0.70, 0.70, 0.90, 0.90, 1.60, 1.60],  # muscle
-        [1.00, 1.00, 0.80, 0.80, 1.10, 1.10, 1.30, 1.30],  # movement
-        [1.20, 1.20, 0.85, 0.85, 0.40, 0.40, 0.60, 0.60],  # delta
-    ],
-    dtype=np.float32,
-)  # (J, 8)
+# Where each component is largest (degrees from the vertex and the nose), how wide it spreads, and its least amplitude.
+_TOPOGRAPHY = (
+    *[((25, 0), 80, 0.55)] * 5,  # the stages' backgrounds
+    ((90, 180), 48, 0.22),  # alpha
+    ((30, 0), 70, 0.40),  # theta
+    ((15, 0), 60, 0.25),  # sigma
+    ((60, 0), 75, 0.60),  # beta
+    ((105, 0), 70, 0.60),  # muscle
+    ((100, 0), 80, 0.80),  # movement
+    ((62, 0), 68, 0.30),  # delta
+)
+
+
+def topography(electrodes) -> np.ndarray:
+    """Power (J, E) of each component at the electrodes, 1 where it is largest."""
+    return np.concatenate(
+        [head.spread(electrodes, head.sphere([c]), w, low) ** 2 for c, w, low in _TOPOGRAPHY]
+    )
 
 
 def gains(c: Course, person: Person, rng) -> np.ndarray:
@@ -143,7 +148,7 @@ def gains(c: Course, person: Person, rng) -> np.ndarray:
     n = c.stage.shape[0]
     live = [np.exp(s * drift(rng, n, tau) - s * s / 2) for s, tau in _LIVELY]
     awake, light, n2, n3, rem = c.blend.T
-    rest = c.eyes_closed * awake + c.arousal * 0.6
+    rest = c.eyes_closed * awake * (1 - 0.6 * c.up) + c.arousal * 0.6
     bursts = np.exp(0.9 * drift(rng, n, 4.0) - 0.4)  # alpha comes in spindles of seconds
     active = awake * (1 - 0.55 * c.eyes_closed) + 1.2 * c.arousal
     # In quiet moments of N2 the background is that of N1.
@@ -154,11 +159,11 @@ def gains(c: Course, person: Person, rng) -> np.ndarray:
     settle = _settling(c.stage[:, W], rng)
     rows = [
         person.alpha_uv**2 * (rest + 0.12 * light + 0.03 * rem) * bursts * live[1],
-        (11 * light + 3 * awake + 5 * rem + 5 * n2 + 7 * n3 + 5 * c.arousal) * live[2],
-        (2.2 * n2 * (1 - 0.7 * c.quiet) + 1.8 * n3 + 0.4 * (light + awake + rem))
+        (4 * light + 2 * awake + 5 * rem + 5 * n2 + 7 * n3 + 5 * c.arousal) * live[2],
+        (2.0 * n2 * (1 - 0.7 * c.quiet) + 2.0 * n3 + 0.4 * (light + awake + rem))
         * live[3]
-        * (person.spindle_uv / 16) ** 2,
-        (1.8 * active + 0.7 * awake + 0.8 * light + 0.3 * n2 + 0.2 * n3 + 0.6 * rem) * live[4],
+        * (person.spindle_uv / 26) ** 2,
+        (0.7 * active + 0.3 * awake + 0.5 * light + 0.2 * n2 + 0.1 * n3 + 0.45 * rem) * live[4],
         (0.22 * active + 0.04 * awake + 0.03 * light + 0.012 * (n2 + n3) + 0.012 * rem) * live[5],
         900 * settle + 120 * c.arousal * live[6],
         (60 * c.depth * c.pressure * (person.slow_wave_uv / 140) ** 2) * live[6],
@@ -167,7 +172,7 @@ def gains(c: Course, person: Person, rng) -> np.ndarray:
 
 
 # Spread of the logarithm of power and memory, s: background, alpha, theta, sigma, beta, muscle, delta.
-_LIVELY = ((0.60, 45), (0.9, 45), (0.7, 45), (1.0, 45), (0.9, 45), (1.0, 40), (0.8, 45))
+_LIVELY = ((0.55, 45), (0.9, 45), (0.7, 45), (1.0, 45), (0.6, 45), (0.8, 40), (0.8, 45))
 
 
 def _settling(awake, rng) -> np.ndarray:
@@ -175,67 +180,69 @@ def _settling(awake, rng) -> np.ndarray:
     wakes = np.flatnonzero(np.diff(awake, prepend=awake[:1]) > 0.3)
     turns = np.concatenate([wakes, waveforms.times(rng, 0.008 * awake) // RATE])
     impulses = np.zeros(awake.size, np.float32)
-    impulses[turns] = np.exp(0.7 * rng.standard_normal(turns.size))
+    impulses[turns] = np.exp(1.0 * rng.standard_normal(turns.size))
     return lfilter([1.0], [1, -0.6], impulses)
 
 
-def mixing() -> np.ndarray:
-    """Matrices (F, 8, 8) that correlate independent noise between leads: nearer leads more, low frequencies more."""
-    distance = np.linalg.norm(_PLACES[:, None] - _PLACES, axis=2)
+def mixing(electrodes) -> np.ndarray:
+    """Matrices (F, E, E) that correlate independent noise: nearer electrodes more, low frequencies more."""
+    place = head.positions(electrodes)
+    apart = np.deg2rad(head.angles(place, place))
     reach = 1.9 - 0.9 * _HZ / _HZ[-1]
-    correlation = 0.93 * np.exp(-distance / reach[:, None, None]) + 0.07 * np.eye(8)
+    correlation = 0.95 * np.exp(-apart / reach[:, None, None]) + 0.05 * np.eye(len(place))
     return np.linalg.cholesky(correlation).astype(np.float32)
 
 
-def background(rng, gain: np.ndarray, spectra: np.ndarray, out: np.ndarray, chunk: int = 256) -> None:
-    """Fill leads `out` (8, S, RATE) with noise whose power in each second is `gain` (J, S) times `spectra` (J, F).
+def background(rng, gain, spectra, electrodes, out: np.ndarray, chunk: int = 256) -> None:
+    """Fill the potentials `out` (E, S, RATE) with noise.
 
-    Windows are sines, whose squares add up to one, so that the power is kept in the overlaps.
+    Its power in each second is `gain` (J, S) times `spectra` (J, F), spread over the head by `topography`. Windows are
+    sines, whose squares add up to one, so that the power is kept in the overlaps.
     """
     n = gain.shape[1]
     gain = np.concatenate([gain, gain[:, -1:]], axis=1)  # window b covers the seconds b-1 and b
     window = np.sin(np.pi * (np.arange(WINDOW, dtype=np.float32) + 0.5) / WINDOW)
-    mix = mixing()
+    mix, places = mixing(electrodes), topography(electrodes).T.astype(np.float32)  # (F, E, E), (E, J)
     # Two unit Gaussians have power 2, irfft divides by the window's length, and a bin is RATE / WINDOW Hz wide.
     spectra = (spectra * (RATE * WINDOW / 4)).astype(np.float32)
     spectra[:, 0] = 0
     out[:] = 0
     for b in range(0, n + 1, chunk):
-        g = (_TOPOGRAPHY.T[:, :, None] * gain[None, :, b : b + chunk]).transpose(0, 2, 1)  # (8, b, J)
-        amplitude = np.sqrt(g @ spectra)  # (8, b, F)
-        noise = rng.standard_normal((_HZ.size, 8, 2 * g.shape[1]), np.float32)
-        noise = (mix @ noise).view(np.complex64).transpose(1, 2, 0)  # (8, b, F)
+        g = (places[:, :, None] * gain[None, :, b : b + chunk]).transpose(0, 2, 1)  # (E, b, J)
+        amplitude = np.sqrt(g @ spectra)  # (E, b, F)
+        noise = rng.standard_normal((_HZ.size, len(places), 2 * g.shape[1]), np.float32)
+        noise = (mix @ noise).view(np.complex64).transpose(1, 2, 0)  # (E, b, F)
         waves = irfft(noise * amplitude, WINDOW, axis=2, overwrite_x=True) * window
         first, last = max(b, 1), min(b + g.shape[1], n)
         out[:, first - 1 : b + g.shape[1] - 1] += waves[:, first - b :, :RATE]
         out[:, b:last] += waves[:, : last - b, RATE:]
 
 
-def trains(c: Course, person: Person, rng) -> list[waveforms.Train]:
+def trains(c: Course, person: Person, electrodes, rng) -> list[waveforms.Train]:
     """All waveforms of the night; rates are per second."""
     awake, light, n2, n3, rem = (c.stage * (1 - c.arousal[:, None])).T
     wave = np.sin(
         2 * np.pi * np.arange(awake.size) / 50 + 0.6 * drift(rng, awake.size, 50)
     )  # spindles come in trains
-    sigma = person.spindles / 60 * (1 + 0.9 * wave) * (n2 * (1 - 0.5 * c.depth) + 0.45 * n3 + 0.04 * light)
+    sigma = person.spindles / 60 * (1 + 0.9 * wave) * (n2 * (1 - 0.4 * c.depth) + 0.5 * n3 + 0.03 * light)
     lively = (1 - 0.8 * c.quiet) / 0.7  # 0.7: its mean, so that the night's densities stay the person's
     sigma *= lively
     k = lively * person.k_complexes / 60 * (n2 * np.exp(0.5 * drift(rng, awake.size, 90)) + 0.02 * light)
     burst = rem * c.phasic
     eyes_open = awake * (1 - c.eyes_closed)
     drowsy = light + 0.25 * awake * c.eyes_closed
+    who = (person, electrodes)
+    rapid = person.eye_rate * (0.7 * burst + 0.03 * rem) + 0.35 * eyes_open
     return [
-        waveforms.spindles(rng, 0.6 * sigma, person, fast=True),
-        waveforms.spindles(rng, 0.4 * sigma, person, fast=False),
-        waveforms.k_complexes(rng, k, person),
-        waveforms.slow_waves(rng, 0.9 * c.depth**1.2, c.pressure, person),
-        waveforms.vertex_waves(rng, 0.045 * light + 0.004 * n2, person),
-        waveforms.sawtooth_waves(rng, 0.012 * rem + 0.03 * burst, person),
-        waveforms.rapid_eye_movements(
-            rng, person.eye_rate * (0.45 * burst + 0.02 * rem) + 0.35 * eyes_open, person
-        ),
-        waveforms.slow_eye_movements(rng, 0.05 * drowsy + 0.012 * rem, person),
-        waveforms.blinks(rng, 0.25 * eyes_open, person),
+        waveforms.spindles(rng, 0.6 * sigma, *who, fast=True),
+        waveforms.spindles(rng, 0.4 * sigma, *who, fast=False),
+        waveforms.k_complexes(rng, k, *who),
+        waveforms.slow_waves(rng, 0.9 * c.depth**1.2, c.pressure, *who),
+        waveforms.vertex_waves(rng, 0.045 * light + 0.004 * n2, *who),
+        waveforms.sawtooth_waves(rng, 0.012 * rem + 0.03 * burst, *who),
+        waveforms.rapid_eye_movements(rng, rapid, *who),
+        waveforms.slow_eye_movements(rng, 0.05 * drowsy + 0.012 * rem, *who),
+        waveforms.blinks(rng, 0.25 * eyes_open, *who),
     ]
 
 
@@ -260,35 +267,48 @@ def chin(c: Course, person: Person, rng) -> np.ndarray:
     return person.tone_uv * np.repeat(steps, 8) * noise
 
 
-def render(night: Night, person: Person, site: Site, rng) -> np.ndarray:
-    """Signals (9, T) in uV, float32, in the order of `CHANNELS`."""
-    c = course(night, person, rng)
-    signals = np.empty((9, night.state.size), np.float32)
-    background(rng, gains(c, person, rng), components(person, Background()), signals[:8].reshape(8, -1, RATE))
-    for train in trains(c, person, rng):
-        waveforms.add(signals[:8], train)
-    signals[8] = chin(c, person, rng)
-    return _amplify(signals, site, rng)
+def render(night: Night, person: Person, site: Site, rng) -> list[np.ndarray]:
+    """Signals in uV, float32, of the site's channels in their order, each (T,) at its own rate."""
+    # Streams of their own, so that the events of a night do not depend on who records it.
+    slow, events, noise, extras, face, amplifier = rng.spawn(6)
+    c = course(night, _up(night, site), slow)
+    electrodes, matrix = head.montage(site.derivations)
+    n = c.stage.shape[0]
+    signals = np.empty((max(matrix.shape) + 1, n * RATE), np.float32)
+    potentials, muscle = signals[: len(electrodes)], signals[-1]
+    spectra = components(person, Background())
+    background(noise, gains(c, person, events), spectra, electrodes, potentials.reshape(-1, n, RATE))
+    for train in trains(c, person, electrodes, events):
+        waveforms.add(potentials, train)
+    muscle[:] = _extras(c, site, electrodes, potentials, extras)
+    derive(matrix, signals)
+    if head.CHIN in site.channels.values():
+        muscle += chin(c, person, face)
+    rows = iter(signals)
+    return amplify(
+        amplifier, [muscle if d == head.CHIN else next(rows) for d in site.channels.values()], site
+    )
 
 
-def _amplify(signals, site: Site, rng) -> np.ndarray:
-    """What the amplifier adds and takes: its noise, the mains, its gains and its filters."""
-    ten_seconds = np.arange(10 * RATE) / RATE  # whole periods of any frequency in tenths of a hertz
-    hum = np.resize(np.sin(2 * np.pi * site.mains_hz * ten_seconds).astype(np.float32), signals.shape[1])
-    sections = np.concatenate(
-        [
-            butter(1, site.highpass_hz, "high", fs=RATE, output="sos"),
-            butter(2, min(site.lowpass_hz, 0.49 * RATE), "low", fs=RATE, output="sos"),
-        ]
-    ).astype(np.float32)
-    apart = (
-        16 * RATE
-    )  # each channel reads the same noise 16 s later: as good as its own, at a ninth of the cost
-    noise = np.float32(site.noise_uv) * rng.standard_normal(signals.shape[1] + 8 * apart, np.float32)
-    for i, x in enumerate(signals):
-        x += noise[i * apart : i * apart + x.size]
-        if site.mains_uv:
-            x += np.float32(site.mains_uv * rng.lognormal(0, 0.5)) * hum
-        filtered = sosfilt(sections[: 2 if i < 8 else 1], x)  # the chin keeps its high frequencies
-        signals[i] = filtered * np.float32(np.exp(site.gain_sd * rng.standard_normal()))
-    return signals
+def _up(night: Night, site: Site) -> np.ndarray:
+    """Seconds (S,) of the recording before lights off and after lights on."""
+    seconds = np.arange(night.state.size // RATE)
+    before, after = (60 * minutes for minutes in site.awake)
+    return (seconds < before) | (seconds >= seconds.size - after)
+
+
+def _extras(c: Course, site: Site, electrodes, potentials, rng) -> np.ndarray:
+    """Add drifts, sweat, the heart, pops and losses to the potentials; returns the ECG (T,) in uV."""
+    awake = c.stage[:, W]
+    drifting = 7.0 * awake + 2.5 * (1 - awake) + 4 * c.arousal
+    if rng.random() < site.sweat:
+        drifting = drifting + 40 * np.clip(drift(rng, awake.size, 600) - 0.8, 0, 1)
+    artefacts.drifts(rng, drifting, potentials)
+    ecg = artefacts.heart(rng, awake.size, 1 - awake)
+    ecg *= np.float32(site.ecg_uv * rng.lognormal(0, 0.6))
+    for name, sign in (("M1", 1.0), ("M2", -0.6)):  # the neck's electrodes see the heart, from its two sides
+        if name in electrodes:
+            potentials[electrodes.index(name)] += np.float32(sign) * ecg
+    artefacts.pops(rng, site.pops_per_hour, potentials)
+    artefacts.losses(rng, site.dropouts, site.mains_hz, potentials)
+    return ecg

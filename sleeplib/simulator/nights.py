@@ -1,29 +1,39 @@
 """One simulated night."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import datetime, timedelta
 
 import numpy as np
 
+from sleeplib import cohorts
 from sleeplib.errors import SleeplibError
 from sleeplib.recording import Hypnogram, Recording, Subject
-from sleeplib.simulator import macrostructure, microstructure, people, scorers
+from sleeplib.simulator import macrostructure, microstructure, people
+from sleeplib.simulator.scorers import Scorer, annotate_arousals, majority
+from sleeplib.simulator.scorers import read as read_night
+from sleeplib.simulator.sites import Site
+from sleeplib.stages import W
 
+EPOCH = {"aasm": 30, "rk": 20}  # seconds
 _EVENING = datetime(2000, 1, 1, 22, 45)  # simulated nights happen on no day in particular
 
 
-def streams(seed) -> list[np.random.Generator]:
-    """Independent generators for the person, the night, the signals and the scorer, from an int or a SeedSequence."""
+def streams(seed, nth: int = 0) -> list[np.random.Generator]:
+    """Independent generators for the person, the night, the signals and the scorers, from an int or a SeedSequence.
+
+    The person's is the same for every `nth` night.
+    """
     try:
         root = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(int(seed))
     except (TypeError, ValueError) as error:
         raise SleeplibError(f"seed {seed!r}: expected a whole number, 0 or more") from error
     # Children by key, not by spawn(): spawn() counts its calls, so that a sequence would not give the same night twice.
+    keys = [(0,), *[(i, nth) if nth else (i,) for i in (1, 2, 3)]]
     return [
         np.random.Generator(
-            np.random.SFC64(np.random.SeedSequence(root.entropy, spawn_key=(*root.spawn_key, i)))
+            np.random.SFC64(np.random.SeedSequence(root.entropy, spawn_key=(*root.spawn_key, *key)))
         )
-        for i in range(4)
+        for key in keys
     ]
 
 
@@ -45,8 +55,21 @@ def settings(kind, given):
     return kind(**given)
 
 
-def night(seed, age=None, sex=None, ahi=None, site=None, hours=None, scorer=None, id=None) -> Recording:
-    """Simulate one night of nine channels at 128 Hz, from lights off to lights on.
+def night(
+    seed,
+    age=None,
+    sex=None,
+    ahi=None,
+    site=None,
+    hours=None,
+    scorer=None,
+    id=None,
+    nth=0,
+    scorers=1,
+    scoring="aasm",
+    signals=True,
+) -> Recording:
+    """Simulate one night, by default of nine channels at 128 Hz from lights off to lights on.
 
     Parameters
     ----------
@@ -55,40 +78,84 @@ def night(seed, age=None, sex=None, ahi=None, site=None, hours=None, scorer=None
     age, ahi : float
         Years; apneas and hypopneas per hour of sleep.
     sex : "F" or "M"
-    site, scorer : mapping
-        Settings of `microstructure.Site` (amplifier and noise) and `scorers.Scorer`.
+    site : str or mapping
+        The name of a cohort whose site and scorers to use ("mass-twin"), or settings of `sites.Site`.
     hours : float
-        Length of the night. Below six hours the cycles are shortened, so that all stages appear.
+        From lights off to lights on. Below six hours the cycles are shortened, so that all stages appear.
+    scorer : mapping
+        Style of the scorers: settings of `scorers.Scorer`.
+    nth : int
+        Another night of the same person.
+    scorers : int
+        How many read the night; the hypnogram is the majority's.
+    scoring : "aasm" or "rk"
+        Rules of the AASM, 30-s epochs, or of Rechtschaffen and Kales, 20-s epochs.
+    signals : bool
+        False: no channels, everything else the same, in a few hundredths of a second.
 
     Returns
     -------
     Recording
-        Signals in uV; `truth` (T,) int8, the state at 128 Hz with arousals as wake; the 30-s `hypnogram` of one virtual
-        scorer; arousals and respiratory events; age, sex and AHI of the `subject`.
+        Signals in uV; `truth` (T,) int8, the state at 128 Hz with arousals as wake, and `true_events`; what human beings
+        make of it: the `hypnogram`, `scorings` where there are several, and in `events` the arousals and respiratory
+        events that the first of them annotated; age, sex and AHI of the `subject`.
 
     Raises
     ------
     SleeplibError
         If an argument is out of range or a setting unknown.
     """
-    rng_person, rng_night, rng_signals, rng_scorer = streams(seed)
+    site, style, scorers, scoring = _cohort(site, scorer, scorers, scoring)
+    rng_person, rng_night, rng_signals, rng_scorers = streams(seed, nth)
     person = people.draw(rng_person, age, sex, ahi)
     drawn = np.clip(rng_night.normal(7.9, 0.35), 7, 9)
     if hours is not None:
         people.check_number("hours of a simulated night", hours, 0.5, 14)
-    hours = round((drawn if hours is None else hours) * 120) / 120  # whole epochs
-    truth = macrostructure.simulate(person, hours, rng_night)
-    signals = microstructure.render(truth, person, settings(microstructure.Site, site), rng_signals)
-    read = scorers.score(scorers.rules(truth.state), rng_scorer, settings(scorers.Scorer, scorer))
+    hours = round((drawn if hours is None else hours) * 60) / 60  # whole epochs of 20 and of 30 s
+    truth = _awake(macrostructure.simulate(person, hours, rng_night), site.awake)
+    channels = list(site.channels) if signals else []
+    traces = microstructure.render(truth, person, site, rng_signals) if signals else []
+    readings = read_night(truth, rng_scorers, style, scorers, scoring)
+    seconds = EPOCH[scoring]
+    hypnograms = [
+        Hypnogram(stages, seconds, scorer=f"simulated {i + 1}") for i, stages in enumerate(readings)
+    ]
+    marks = annotate_arousals(truth.events, style, rng_scorers, truth.stages)
+    breaths = [event for event in truth.events if event.kind != "arousal"]
     name = id or (f"night-{seed}" if isinstance(seed, int | np.integer) else "night")
     return Recording(
-        signals=list(signals),
-        rates=[float(macrostructure.RATE)] * len(signals),
-        channels=list(microstructure.CHANNELS),
+        signals=traces,
+        rates=[float(site.rates.get(label, site.rate)) for label in channels],
+        channels=channels,
         id=name,
-        start=_EVENING + timedelta(minutes=round(float(rng_night.normal(0, 25)))),
+        start=_EVENING + timedelta(minutes=round(float(rng_night.normal(0, 25)) - site.awake[0])),
         subject=Subject(name, round(person.age, 1), person.sex, round(person.ahi, 1)),
-        hypnogram=Hypnogram(read, scorer="simulated"),
-        events=truth.events,
+        hypnogram=Hypnogram(majority(readings), seconds, scorer="simulated"),
+        scorings=hypnograms if scorers > 1 else [],
+        events=sorted(marks + breaths, key=lambda e: e.onset),
         truth=truth.state,
+        true_events=truth.events,
+    )
+
+
+def _cohort(site, scorer, scorers, scoring) -> tuple[Site, Scorer, int, str]:
+    """Site, scorers' style, their number and rules, from settings or from a cohort's manifest."""
+    if isinstance(site, str):
+        known = cohorts.load(site).simulation
+        site, scorer = known.get("site"), scorer or known.get("scorer")
+        scorers, scoring = max(scorers, known.get("scorers", 1)), known.get("scoring", scoring)
+    if scoring not in EPOCH:
+        raise SleeplibError(f"scoring {scoring!r}: expected one of {', '.join(EPOCH)}")
+    people.check_number("scorers", scorers, 1, 20)
+    return settings(Site, site), settings(Scorer, scorer), int(scorers), scoring
+
+
+def _awake(night: macrostructure.Night, minutes) -> macrostructure.Night:
+    """The night with so many minutes up and about before lights off and after lights on."""
+    before, after = (round(m * 60 * macrostructure.RATE) for m in minutes)
+    if not before and not after:
+        return night
+    state, stages = (np.pad(x, (before, after), constant_values=W) for x in (night.state, night.stages))
+    return macrostructure.Night(
+        state, stages, [replace(e, onset=e.onset + before / macrostructure.RATE) for e in night.events]
     )

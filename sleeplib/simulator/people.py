@@ -24,6 +24,7 @@ class Person:
     deep: float  # factor: slow-wave sleep
     dream: float  # factor: REM sleep
     restless: float  # factor: awakenings and lightening of sleep
+    wakeful: float  # factor: awakenings that last
     arousals: float  # spontaneous arousals per hour of sleep
     # the electroencephalogram
     level: float  # dB of the whole EEG
@@ -73,21 +74,23 @@ def draw(rng: np.random.Generator, age=None, sex=None, ahi=None) -> Person:
     age = float(chance["age"] if age is None else age)
     sex = chance["sex"] if sex is None else sex
     decades, male = (age - 40) / 10, float(sex == "M")
-    # Two thirds of the AHI's spread is the person's, the rest grows with age and in men.
-    ahi = float(chance["ahi"] * 1.25 ** (decades + male) if ahi is None else ahi)
+    # A wide spread is the person's own; the rest grows with age and is larger in men.
+    ahi = float(chance["ahi"] * 1.25**decades * 1.6**male if ahi is None else ahi)
     return Person(age, sex, ahi, **_night(rng, decades, male, ahi), **_signals(rng, decades, male))
 
 
 def _night(rng, decades: float, male: float, ahi: float) -> dict:
-    z = rng.standard_normal(6)
+    z = rng.standard_normal(7)
     old = min(decades, 2.5)  # after 65 only the efficiency goes on falling
     return {
-        "latency": float(np.exp(np.log(15 + 1.1 * decades) + 0.55 * z[0])),
-        "cycle": float(np.clip(93 + 7 * z[1], 78, 112)),
-        "deep": float(np.exp(0.22 * z[2] - 0.10 * old - 0.10 * male) * np.exp(-ahi / 80)),
-        "dream": float(np.exp(0.12 * z[3] - 0.03 * old) * np.exp(-ahi / 150)),
-        "restless": float(np.exp(0.30 * z[4] + 0.16 * decades) * np.exp(ahi / 70)),
-        "arousals": float(np.clip(13 + 2.5 * decades + male + 3.5 * z[5], 4, 40)),
+        "latency": float(max(12 + 1.6 * decades, 4) * np.exp(0.93 * z[0])),
+        "cycle": float(np.clip(99 + 7 * z[1], 78, 115)),
+        "deep": float(np.exp(0.31 * z[2] - 0.45 * old - 0.10 * male) * np.exp(-ahi / 80)),
+        "dream": float(np.exp(0.22 * z[3] - 0.03 * old) * np.exp(-ahi / 150)),
+        "restless": float(np.exp(0.34 * z[4] - 0.08 * decades) * np.exp(ahi / 58)),
+        "wakeful": float(np.exp(0.80 * z[6] + 0.18 * decades)),
+        # of women and men together; the slope is that of healthy sleepers
+        "arousals": float(np.clip(13 + 1.9 * decades + 3 * (male - 0.5) + 3.5 * z[5], 4, 40)),
     }
 
 
@@ -98,19 +101,19 @@ def _signals(rng, decades: float, male: float) -> dict:
     tone[1:] *= np.exp(0.22 * z[0] + np.array([0.12, 0.12, 0.12, 0.25]) * z[1:5])
     tone[4] = min(tone[4], 0.85 * tone[2])
     return {
-        "level": 1.8 * z[5] - 0.5 * decades - 0.8 * male,
-        "steepness": 0.17 * z[6] - 0.04 * decades,
+        "level": 2.0 * z[5] - 0.5 * decades - 0.8 * male,
+        "steepness": 0.22 * z[6] - 0.04 * decades,
         "alpha_hz": float(np.clip(10.0 + 0.8 * z[7] - 0.12 * decades, 8.2, 12.2)),
         "alpha_uv": float(11 * np.exp(0.4 * z[8])) if rng.random() > 0.1 else 0.0,
-        "theta": 1.5 * z[9],
-        "beta": 2.5 * z[18],
-        "muscle": 3.0 * z[10],
-        "spindle_hz": float(np.clip(13.7 + 0.45 * z[11] + 0.08 * decades, 12.6, 15.0)),
-        "spindle_uv": float(16 * np.exp(0.22 * z[12] - 0.10 * decades - 0.06 * male)),
-        "spindles": float(2.7 * np.exp(0.28 * z[13] - 0.17 * decades - 0.10 * male)),
+        "theta": 2.0 * z[9],
+        "beta": 3.0 * z[18],
+        "muscle": 4.0 * z[10],
+        "spindle_hz": float(np.clip(13.9 + 0.45 * z[11] + 0.08 * decades, 12.6, 15.0)),
+        "spindle_uv": float(26 * np.exp(0.22 * z[12] - 0.07 * decades - 0.06 * male)),
+        "spindles": float(5.5 * np.exp(0.28 * z[13] - 0.13 * decades - 0.10 * male)),
         "k_complexes": float(1.4 * np.exp(0.3 * z[14] - 0.18 * decades)),
         "slow_wave_uv": float(140 * np.exp(0.18 * z[15] - 0.11 * decades - 0.08 * male)),
-        "eye_uv": float(75 * np.exp(0.25 * z[16])),
+        "eye_uv": float(105 * np.exp(0.25 * z[16])),
         "eye_rate": float(np.exp(0.35 * z[17])),
         "tone_uv": float(10 * np.exp(0.4 * rng.standard_normal())),
         "tone": tuple(float(r) for r in tone),

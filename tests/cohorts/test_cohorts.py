@@ -14,10 +14,11 @@ def test_every_manifest_loads():
         manifest = cohorts.load(path)
         assert manifest.name == path.stem and manifest.montage and manifest.title
         assert manifest.simulated == bool(manifest.simulation)
+        assert not manifest.simulated or "simulated" in manifest.title.lower()
 
 
 def test_an_unknown_cohort_lists_the_known_ones(tmp_path):
-    with pytest.raises(SleeplibError, match="known cohorts: embedded"):
+    with pytest.raises(SleeplibError, match="known cohorts: .*embedded"):
         cohorts.load("nosuch")
     (tmp_path / "bad.yaml").write_text("name: x\nchanels: {}\n")
     with pytest.raises(SleeplibError, match=r"bad\.yaml: not a valid manifest .*chanels"):
@@ -33,6 +34,13 @@ def test_two_nights_of_a_person_are_one_person(tmp_path):
     found = cohorts.recordings(cohorts.load("sleep-edf-npz"), tmp_path)
     assert [subject.id for _, subject in found] == ["SC400", "SC400", "SC411"]
     assert found[0][1].age == 33 and found[0][1].sex == "F" and found[2][1].age is None
+
+
+def test_two_nights_of_a_simulated_person_are_one_person(tmp_path):
+    for name in ("sleep-edf-twin-001-1", "sleep-edf-twin-001-2", "sleep-edf-twin-002-1"):
+        (tmp_path / f"{name}.edf").touch()
+    found = cohorts.recordings(cohorts.load("sleep-edf-twin"), tmp_path)
+    assert [subject.id for _, subject in found] == ["sleep-edf-twin-001"] * 2 + ["sleep-edf-twin-002"]
 
 
 def test_missing_files_and_names_that_tell_no_person(tmp_path):

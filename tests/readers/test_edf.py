@@ -7,9 +7,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sleeplib import readers
+from sleeplib import readers, stages
 from sleeplib.errors import SleeplibError
-from sleeplib.readers.edf import write_edf
+from sleeplib.readers.edf import annotations_of, epoch_seconds, read_edf_subject, write_edf
+from sleeplib.readers.scorings import read_scorings, write_scorings
 from sleeplib.recording import Event, Hypnogram, Recording, Subject
 
 
@@ -39,6 +40,56 @@ def test_what_is_written_is_read_back(night, tmp_path):
     assert back.hypnogram.stages.tolist() == [0, 0, 9] and back.hypnogram.onset == 0
     assert [(e.kind, e.onset, e.duration) for e in back.events] == [("arousal", 12.25, 4.5)]
     assert not list(tmp_path.glob("*.part"))
+
+
+def test_the_header_alone_tells_the_person(night, tmp_path):
+    write_edf(night, tmp_path / "x.edf")
+    assert read_edf_subject(tmp_path / "x.edf") == night.subject
+
+
+def test_signals_can_be_given_up_while_they_are_written(night, tmp_path):
+    write_edf(night, tmp_path / "kept.edf")
+    assert [len(x) for x in night.signals] == [12800, 25600]
+    write_edf(night, tmp_path / "released.edf", release=True)
+    assert [len(x) for x in night.signals] == [0, 0]
+    assert (tmp_path / "kept.edf").read_bytes() == (tmp_path / "released.edf").read_bytes()
+
+
+def test_stages_in_other_words_and_epoch_by_epoch(night, tmp_path):
+    spelling = {0: "Wake|0", 9: "Unscored|9"}
+    each = annotations_of(night.hypnogram, night.events, spelling, bouts=False)
+    assert [(a.onset, a.duration, a.text) for a in each[:-1]] == [
+        (0, 30, "Wake|0"),
+        (30, 30, "Wake|0"),
+        (60, 30, "Unscored|9"),
+    ]
+    assert [a.duration for a in annotations_of(night.hypnogram, (), spelling)] == [60, 30]
+    write_edf(night, tmp_path / "x.edf", spelling, bouts=False)
+    assert readers.read_hypnogram(tmp_path / "x.edf").stages.tolist() == [0, 0, 9]
+
+
+@given(st.lists(st.integers(0, 4), min_size=3, max_size=60), st.sampled_from([20.0, 30.0]), st.booleans())
+def test_the_length_of_the_epochs_is_found(codes, seconds, cut):
+    """From annotations epoch by epoch always, a last odd epoch included; from bouts where one tells them apart."""
+    hypnogram = Hypnogram(codes, seconds)
+    durations = [a.duration for a in annotations_of(hypnogram, bouts=False)]
+    assert epoch_seconds([*durations, 13.5] if cut else durations) == seconds
+    bouts = [a.duration for a in annotations_of(hypnogram)]
+    if any(duration % 60 for duration in bouts):
+        assert epoch_seconds([*bouts, 7.0] if cut else bouts) == seconds
+
+
+def test_a_clock_that_is_off_and_annotations_without_duration():
+    assert epoch_seconds([30.002] * 9) == 30 and epoch_seconds([20.0013] * 9) == 20
+    assert epoch_seconds([]) == epoch_seconds([0.0, 0.0]) == 30
+
+
+def test_a_twenty_second_hypnogram_keeps_its_grid(night, tmp_path):
+    night.hypnogram = Hypnogram([0, 1, 1, 2, 9], 20.0)
+    for bouts in (True, False):
+        write_edf(night, tmp_path / "x.edf", bouts=bouts)
+        back = readers.read_hypnogram(tmp_path / "x.edf")
+        assert back.epoch_seconds == 20 and back.stages.tolist() == [0, 1, 1, 2, 9]
 
 
 def test_millivolts_and_volts_become_microvolts(tmp_path):
@@ -109,6 +160,32 @@ def test_the_hypnograms_of_sleep_edf(shared):
     night = readers.read_hypnogram(shared / "data/sleep-edf-20-5s/SC4001E0.npz")
     for stage in (1, 2, 3, 4):
         assert (hypnogram.stages == stage).sum() == (night.stages == stage).sum()
+
+
+def test_all_hypnograms_of_sleep_edf_have_epochs_of_thirty_seconds(shared):
+    paths = sorted((shared / "data/hypnograms/sleep-edf").glob("*.edf"))
+    assert len(paths) >= 20
+    assert {readers.read_hypnogram(path).epoch_seconds for path in paths} == {30}
+
+
+def test_the_five_scorers_of_the_dreem_nights(shared):
+    folder = shared / "data/hypnograms/dodh"
+    name = "119f9726-eb4c-5a0e-a7bb-9e15256149a1"
+    scorings = read_scorings(folder / f"{name}.h5")
+    assert [s.scorer for s in scorings] == [f"scorer_{k}" for k in range(1, 6)]
+    assert {len(s) for s in scorings} == {987} and (scorings[0].stages == stages.UNSCORED).any()
+    assert read_scorings(folder / "nobody.h5") == []
+
+
+def test_scorings_are_written_and_read_back_and_damage_is_told(tmp_path):
+    codes = [[0, 1, 9], [0, 2, 4]]
+    write_scorings([Hypnogram(c) for c in codes], tmp_path / "x.edf")
+    assert [s.stages.tolist() for s in read_scorings(tmp_path / "x.edf")] == codes
+    file = tmp_path / "scorer_2/x.json"
+    for text in ("[0, 2", "[0, 7]", '{"a": 1}', "[0.5]", "[true]"):
+        file.write_text(text)
+        with pytest.raises(SleeplibError, match=r"scorer_2.x\.json"):
+            read_scorings(tmp_path / "x.edf")
 
 
 def test_a_file_without_stages_says_so(night, tmp_path):
