@@ -1,6 +1,6 @@
 """Time and memory of simulated nights and cohorts: `python benchmarks/simulator.py [--cohort 60]`.
 
-Prints the seconds of an 8-h night of nine channels at 128 Hz on one core (simulated, and written as EDF+ with its truth),
+Prints the seconds of an 8-h night of nine channels at 128 Hz on one core (simulated, and written as EDF+),
 the peak memory, where the time goes, and how long a cohort takes on two cores.
 """
 

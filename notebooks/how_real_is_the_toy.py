@@ -19,8 +19,9 @@
 # The simulated nights of this book, held against real ones: pictures side by side, and every number beside its real
 # counterpart with its source. Where they differ, the last table says so.
 #
-# **Data** simulated nights, made here; facts about real nights of BOAS {cite:p}`boas2025`, DOD-H
-# {cite:p}`guillot2020dreem` and Sleep-EDF {cite:p}`kemp2000sleepedf`, gathered in `book/facts/`. **Question** does what is learned here mean anything elsewhere?
+# **Data** simulated nights, made here; facts about real nights of BOAS {cite:p}`boas2025`,
+# DOD-H {cite:p}`guillot2020dreem` and Sleep-EDF {cite:p}`kemp2000sleepedf`, gathered in `book/facts/`.
+# **Question** does what is learned here mean anything elsewhere?
 # **Time** is printed at the end.
 # ```
 #
@@ -49,6 +50,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import torch
 from joblib import Parallel, delayed
 
 from sleeplib import (
@@ -67,6 +69,7 @@ from sleeplib.analysis import (
     spectra,
     statistics,
 )
+from sleeplib.sampling import Nights
 from sleeplib.stages import N1, N2, N3, REM, STAGES, W
 
 plotting.use_style()
@@ -78,6 +81,7 @@ hours = 2.0  # of each; None: about eight
 repeats = 1  # simulated hypnograms for each real one
 slopes = 60  # simulated hypnograms between 20 and 80 years
 folder = ""  # of real nights (.npz of Sleep-EDF): train on simulated ones, test on them; empty: show the record
+site_persons = 2  # of each twin, to ask what a change of site costs
 persons = 40  # simulated ones to train on
 steps = 1500  # of that training
 seed = 1000
@@ -348,13 +352,18 @@ for what, ratio in ratios.items():
 # %% [markdown]
 # ## Nights as hypnograms
 #
-# Real hypnograms above, simulated ones below. The real ones are those whose length is nearest to eight hours, the
-# simulated ones likewise: no night was picked for its beauty.
+# Real hypnograms above, simulated ones below: of each set the night whose sleep statistics are nearest to the mean of
+# all. No night was picked for its beauty.
 
 # %%
 MATCHED = {  # who sleeps and who reads, in the image of each real data set
-    "BOAS": {"scorers": 3},
-    "DOD-H": {"scorers": 5},
+    # Its experts see little N1 and N3, and its recordings begin well before lights off.
+    "BOAS": {
+        "scorers": 3,
+        "scorer": {"habits": [-0.15, -0.39, 0.83, -0.62, 0]},
+        "architecture": {"before": 14.0},
+    },
+    "DOD-H": {"scorers": 5, "ahi": 2},  # healthy
 }
 
 
@@ -363,9 +372,9 @@ def like(dataset, i, k):
     person = facts[dataset]["nights"][i]
     rng = np.random.default_rng((i, k))
     who = {
-        # The files of DOD-H do not tell ages: its paper has 35 +- 7 years.
+        # The files of DOD-H do not tell; we assume 35 +- 7 years and a quarter women.
         "age": person["age"] or float(np.clip(rng.normal(35, 7), 19, 64)),
-        "sex": person["sex"] or "FM"[int(rng.random() > 0.24)],
+        "sex": person["sex"] or "FM"[int(rng.random() > 0.25)],
     }
     return simulator.night(
         np.random.SeedSequence([seed, len(dataset), i, k]),
@@ -389,19 +398,16 @@ matched = {
 }
 
 # %%
+read_nights = {
+    name: [r.hypnogram.stages for r in made] for name, made in matched.items()
+}
 figure, axes = plt.subplots(4, 1, figsize=(plotting.WIDTH, 6), sharex=True)
 rows = [
-    ("BOAS (real, three experts)", facts["BOAS"]["examples"][0]),
-    ("DOD-H (real, five scorers)", facts["DOD-H"]["examples"][0]),
+    ("BOAS (real, three experts)", facts["BOAS"]["example"]),
+    ("DOD-H (real, five scorers)", facts["DOD-H"]["example"]),
     *(
-        (
-            f"Simulated, in the image of {dataset}",
-            min(
-                (r.hypnogram.stages for r in made),
-                key=lambda s: abs(s.size - 960),
-            ),
-        )
-        for dataset, made in matched.items()
+        (f"Simulated, in the image of {name}", made[architecture.typical(made)])
+        for name, made in read_nights.items()
     ),
 ]
 for axis, (title, codes) in zip(axes, rows, strict=True):
@@ -476,9 +482,7 @@ figure, axes = plt.subplots(2, 2, figsize=(plotting.WIDTH, 6.2))
 for row, dataset in zip(axes, MATCHED, strict=True):
     pair = [
         np.array(facts[dataset]["transitions"]),
-        architecture.transition_matrix(
-            [r.hypnogram.stages for r in matched[dataset]]
-        ),
+        architecture.transition_matrix(read_nights[dataset]),
     ]
     for axis, matrix, origin in zip(
         row, pair, ("real", "simulated"), strict=True
@@ -501,8 +505,8 @@ plt.show()
 # ## Age
 #
 # Slopes per decade of age of single-scorer hypnograms of persons between 20 and 80 years, with their standard errors,
-# against the meta-analysis of {cite:t}`boulos2019normal`; arousals by decade against
-# {cite:t}`boselli1998arousals`. The goal is the right sign and a factor of two.
+# against the meta-analysis of {cite:t}`boulos2019normal` (N3 and REM from memory; N3 until 60 only); arousals by
+# decade against {cite:t}`boselli1998arousals`. The goal is the right sign and a factor of two.
 
 # %%
 CITED = {  # per decade
@@ -513,6 +517,8 @@ CITED = {  # per decade
     "share N1": 0.5,
     "arousal index": 2.1,
     "AHI": 1.2,
+    "share N3": -2.0,
+    "share REM": -0.6,
 }
 
 
@@ -534,7 +540,7 @@ def report(i):
 people = pd.DataFrame(parallel(report, [(i,) for i in range(slopes)]))
 lines = {}
 for name, cited in CITED.items():
-    y = people[name].dropna()
+    y = people[name][people.age < (60 if name == "share N3" else 99)].dropna()
     (slope, _), covariance = np.polyfit(
         people.age[y.index] / 10, y, 1, cov=True
     )
@@ -878,6 +884,105 @@ else:
 detected
 
 # %% [markdown]
+# ## Another site
+#
+# A cohort is a population, a montage, an amplifier and scorers with habits. What is learned on three twins
+# is tested on new persons of the same three, and on four others that differ in all of this; EEG, EOG and
+# chin, band powers and a linear discriminant. In the paper of AnySleep, too, hold-out sites cost something.
+
+# %%
+TRAINING = ["shhs-twin", "dcsm-twin", "physionet2018-twin"]
+HELD_OUT = ["isruc-twin", "mass-twin", "dodh-twin", "dodo-twin"]
+
+
+def prepared_twin(cohort):
+    """A twin with the channels of its montage alone, simulated and prepared."""
+    manifest = cohorts.load(cohort)
+    used = " - ".join(manifest.montage.values()).split(" - ")
+    site = dict(manifest.simulation["site"])
+    site["channels"] = {k: site["channels"][k] for k in used}
+    site["rates"] = {
+        k: v for k, v in site.get("rates", {}).items() if k in used
+    }
+    settings = manifest.simulation | {"site": site}
+    manifest = dataclasses.replace(manifest, simulation=settings)
+    length = f"{hours or 'whole'}"
+    place = results.data_folder() / "toy" / length / cohort
+    simulator.simulate(
+        vars(manifest),
+        place,
+        persons=site_persons,
+        hours=hours,
+        jobs=jobs,
+        progress=False,
+    )
+    twin, failures = store.prepare(
+        manifest,
+        place,
+        results.data_folder() / "prepared" / "toy" / length / cohort,
+        jobs,
+        progress=False,
+        limit=site_persons,
+    )
+    assert not failures, failures
+    return twin
+
+
+twins = {cohort: prepared_twin(cohort) for cohort in TRAINING + HELD_OUT}
+learn = max(site_persons * 5 // 8, 1)
+known = [Nights.from_store(twins[c], range(learn)) for c in TRAINING]
+pooled = Nights(
+    torch.cat([n.images for n in known]),
+    torch.cat([n.labels for n in known]),
+    [length for n in known for length in n.lengths],
+)
+classifier = models.baseline("band-power-lda").fit(pooled)
+lines, everybody = {}, {"the same sites, new persons": [], "other sites": []}
+for cohort, twin in twins.items():
+    seen = cohort in TRAINING
+    for i in range(learn if seen else 0, len(twin)):
+        guess = classifier.posteriors(torch.from_numpy(twin.images(i))).argmax(
+            1
+        )
+        group = "the same sites, new persons" if seen else "other sites"
+        who = np.full(guess.size, f"{cohort}{i}")
+        everybody[group].append((twin.stages(i), guess, who, cohort))
+
+
+def line(parts):
+    truth, guess, who = (
+        np.concatenate(x) for x in list(zip(*parts, strict=True))[:3]
+    )
+    return statistics.score(truth, guess, who) | {"persons": len(parts)}
+
+
+scores = {group: line(parts) for group, parts in everybody.items()}
+scores |= {
+    c: line([p for parts in everybody.values() for p in parts if p[3] == c])
+    for c in twins
+}
+known_site, new_site = list(scores.values())[:2]
+judge(
+    "hold-out sites cost something: macro F1 at known and at other sites",
+    "less at other sites",
+    f"{known_site['macro_f1']:.2f}, {new_site['macro_f1']:.2f}",
+    new_site["macro_f1"] < known_site["macro_f1"],
+)
+pd.DataFrame.from_dict(
+    {
+        name: {
+            "persons": s["persons"],
+            **{
+                k: f"{s[k]:.2f} ({s[k + '_low']:.2f}-{s[k + '_high']:.2f})"
+                for k in ("accuracy", "kappa", "macro_f1")
+            },
+        }
+        for name, s in scores.items()
+    },
+    orient="index",
+)
+
+# %% [markdown]
 # ## A network that has only seen the toy, on real EEG
 #
 # The hardest judge. SeqSleepNet is trained on simulated persons alone (Fpz-Cz, five seconds of each epoch, as the real
@@ -949,7 +1054,7 @@ if folder:
     systems, predictions = protocol.assess(network, nights_real, toy)
     results.write(
         name,
-        title="SeqSleepNet trained on simulated nights alone, tested on real EEG (Sleep-EDF, Fpz-Cz, 5 s of each epoch)",
+        title="SeqSleepNet trained on simulated nights alone, tested on real EEG",
         simulated=False,
         parameters={
             "persons": persons,

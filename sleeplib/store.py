@@ -33,11 +33,16 @@ class Preparation:
         "dB"  # or "standardised": each frequency bin z-scored over its recording, for montages never seen
     )
 
+    def __post_init__(self):
+        for setting, known in (("scaling", ("none", "robust")), ("images", ("dB", "standardised"))):
+            if getattr(self, setting) not in known:
+                raise SleeplibError(
+                    f"{setting} {getattr(self, setting)!r} is not known; choose {' or '.join(known)}"
+                )
+
 
 def log_power_images(epochs: np.ndarray, preparation: Preparation) -> np.ndarray:
     """Log-power images (N, C, T, F) of a recording's epochs (N, C, S), standardised if the preparation says so."""
-    if preparation.images not in ("dB", "standardised"):
-        raise SleeplibError(f"images {preparation.images!r} are not known; choose dB or standardised")
     images = signals.log_power_image(epochs, preparation.rate)
     return signals.standardise(images) if preparation.images == "standardised" else images
 
@@ -50,8 +55,6 @@ def prepared_signals(recording: Recording, preparation: Preparation) -> np.ndarr
     SleeplibError
         If a channel is missing.
     """
-    if preparation.scaling not in ("none", "robust"):
-        raise SleeplibError(f"scaling {preparation.scaling!r} is not known; choose none or robust")
     rows = [
         signals.resample(*recording.channel(name), preparation.rate) for name in preparation.montage.values()
     ]

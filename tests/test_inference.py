@@ -1,14 +1,17 @@
 """Fusing decisions, and whole nights."""
 
+import json
+from dataclasses import asdict, replace
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sleeplib import inference, models, readers
+from sleeplib import inference, models, readers, store
 from sleeplib.errors import SleeplibError
-from sleeplib.recording import Recording
+from sleeplib.recording import Hypnogram, Recording
 from sleeplib.store import Preparation
 from tests.models import naive
 
@@ -94,3 +97,35 @@ def test_a_clinical_file_can_be_staged(shared):
     recording = readers.read(shared / "data/edf-samples/dreams-excerpt3.edf")
     montage = {"EEG": "C3-A1", "EOG": "EOG1-A1 - EOG2-A1", "EMG": "EMG1"}
     assert inference.stage(recording, models.build("seqsleepnet"), montage=montage).shape == (60, 5)
+
+
+@pytest.mark.parametrize("images", ["dB", "standardised"])
+def test_the_store_and_the_recording_give_the_same_posteriors(night, tmp_path, images):
+    """What a network was trained on, images from the store, is what it sees when it stages a recording."""
+    rng = np.random.default_rng(1)
+    night.id = "night"
+    night.hypnogram = Hypnogram(rng.integers(0, 5, 25))
+    louder = np.repeat(rng.uniform(0.1, 4, 26), 128 * 30)[: night.signals[0].size]
+    night.signals = [x * louder for x in night.signals]
+    preparation = Preparation(inference.PAPER_MONTAGE, images=images)
+    store.add(night, tmp_path, preparation)
+    sidecar = json.loads((tmp_path / "night.json").read_text())
+    index = {"cohort": "toy", "title": "Toy", "simulated": True, "recordings": [sidecar], "digest": "0"}
+    (tmp_path / "index.json").write_text(json.dumps(index | {"preparation": asdict(preparation)}))
+    torch.manual_seed(0)
+    network = models.build("seqsleepnet", sequence_length=10)
+    with torch.no_grad():
+        network.classify.weight *= 100  # untrained networks hardly look at what they see
+    network.preparation = preparation
+    stored = inference.posteriors(network, torch.from_numpy(store.Store(tmp_path).images(0))).numpy()
+    direct = inference.stage(night, network)
+    network.preparation = replace(preparation, images={"dB": "standardised", "standardised": "dB"}[images])
+    other = inference.stage(night, network)
+    assert np.abs(other - direct).max() > 0.1, "the other images are other images"
+    assert np.abs(stored - direct).max() < 0.1 * direct.std(axis=0).max(), "less than epochs differ"
+
+
+def test_unknown_images_get_one_clear_line():
+    with pytest.raises(SleeplibError, match="'mel' is not known; choose dB or standardised") as error:
+        Preparation(inference.PAPER_MONTAGE, images="mel")
+    assert "\n" not in str(error.value)

@@ -8,7 +8,9 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from sleeplib import plotting
+from sleeplib.errors import SleeplibError
 from sleeplib.recording import Recording
+from sleeplib.simulator import head
 from sleeplib.stages import STAGES
 
 
@@ -85,3 +87,51 @@ def test_the_kept_step_is_circled():
     history = [{"step": s, "accuracy": a} for s, a in ((10, 0.5), (20, 0.8), (30, 0.8), (40, 0.6))]
     ax = plotting.learning_curve(history)
     assert ax.lines[1].get_xdata() == [30], "ties keep the later step, as training does"
+
+
+def drawn(ax):
+    """Where the field of a topography is largest and smallest, on a disc of radius 1: its outermost filled contours."""
+    paths = [path for path in ax.collections[0].get_paths() if len(path.vertices)]
+    return [path.vertices[len(path.vertices) // 2] for path in (paths[-1], paths[0])]
+
+
+@pytest.mark.parametrize(
+    ("electrode", "where"),
+    [("Fz", (0, 0.5)), ("O2", (0.31, -0.95)), ("T3", (-1, 0)), ("C4", (0.5, 0)), ("F7", (-0.81, 0.59))],
+)
+def test_the_field_of_a_topography_is_largest_at_its_electrode(electrode, where):
+    names = [name for name in head.SCALP if name not in ("Fpz", "Oz")]
+    values = [10.0 * (name == electrode) for name in names]
+    ax = plotting.topography(values, names, title="a field", unit="µV")
+    ax.figure.canvas.draw()
+    assert np.hypot(*(drawn(ax)[0] - where)) < 0.15
+    dots = ax.lines[2].get_xydata()
+    assert np.allclose(dots[names.index(electrode)], where, atol=0.01) and len(dots) == 19
+    assert ax.get_title("left") == "a field" and ax.figure.axes[1].get_ylabel() == "µV"
+
+
+def test_a_topography_from_left_to_right_and_front_to_back():
+    names = list(head.SCALP)
+    places = dict(zip(names, head.positions(names), strict=True))
+    for axis, left_or_back in ((0, (-1, 0)), (1, (0, -1))):
+        ax = plotting.topography([places[name][axis] for name in names], names)
+        high, low = drawn(ax)
+        assert np.dot(high, left_or_back) < -0.7 and np.dot(low, left_or_back) > 0.7
+        outline = ax.lines[0].get_xydata()
+        assert np.allclose(np.hypot(*outline.T), 1) and ax.lines[1].get_ydata().max() > 1, "the nose is up"
+
+
+def test_a_topography_passes_through_its_values_and_draws_into_given_axes():
+    names = ["Fz", "Cz", "Pz", "C3", "C4"]
+    _, given = plt.subplots()
+    ax = plotting.topography([3, 3, 3, 3, 3.0], names, ax=given)
+    assert ax is given
+    ax.figure.canvas.draw()
+    ax = plotting.topography([1, 2, 3, 2, 2.0], names)
+    levels = ax.collections[0].levels
+    assert levels.min() <= 1 and levels.max() >= 3
+
+
+def test_a_topography_of_an_unknown_electrode_is_told():
+    with pytest.raises(SleeplibError, match="'XY'"):
+        plotting.topography([1, 2, 3.0], ["Cz", "Pz", "XY"])

@@ -85,3 +85,43 @@ def test_robust_scaling_forgets_gain_and_offset(seed, gain, offset):
 def test_a_constant_channel_is_only_centred_and_clipping_clips():
     assert signals.robust_scale(np.full((1, 9), 7.0)).tolist() == [[0.0] * 9]
     assert signals.clip(np.array([-30.0, 3, 25])).tolist() == [-20, 3, 20]
+
+
+def naive_standardised(images):
+    """Bin by bin: subtract the mean over all epochs and frames of the recording, divide by the standard deviation."""
+    out = np.empty(images.shape)
+    for c in range(images.shape[1]):
+        for f in range(images.shape[3]):
+            values = images[:, c, :, f]
+            mean = values.sum() / values.size
+            spread = np.sqrt(((values - mean) ** 2).sum() / values.size)
+            out[:, c, :, f] = (values - mean) / (spread if spread > 1e-3 else 1)
+    return out
+
+
+def test_standardised_images_equal_the_naive_ones():
+    rng = np.random.default_rng(2)
+    images = rng.normal(
+        rng.uniform(-20, 40, (1, 2, 1, 129)), rng.uniform(1, 9, (1, 2, 1, 129)), (6, 2, 29, 129)
+    )
+    found = signals.standardise(images.astype(np.float32))
+    assert found.dtype == np.float32 and found.shape == images.shape
+    assert np.abs(found - naive_standardised(images)).max() < 1e-4
+    assert np.abs(found[0].std(axis=1) - 1).max() > 0.1, "over the recording, not epoch by epoch"
+
+
+def test_standardised_images_forget_gain_and_filter():
+    x = np.random.default_rng(3).normal(0, 20, (8, 1, 3000))
+    filtered = np.fft.irfft(np.fft.rfft(x) * np.linspace(2, 0.2, 1501), 3000)
+    a, b, c = (signals.standardise(signals.log_power_image(y)) for y in (x, 7 * x, filtered))
+    assert np.abs(a - b).max() < 1e-3
+    assert np.corrcoef(a.ravel(), c.ravel())[0, 1] > 0.95
+    plain = np.corrcoef(signals.log_power_image(x).ravel(), signals.log_power_image(filtered).ravel())[0, 1]
+    assert plain < 0.85, "without it the filter would show"
+
+
+def test_a_silent_channel_is_standardised_to_zeros():
+    x = np.random.default_rng(4).normal(0, 20, (3, 2, 3000))
+    x[:, 1] = 0
+    found = signals.standardise(signals.log_power_image(x))
+    assert np.isfinite(found).all() and np.abs(found[:, 1]).max() < 1e-3 < found[:, 0].std()

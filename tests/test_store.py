@@ -176,3 +176,39 @@ def test_epochs_of_any_length_where_the_manifest_leaves_it_to_the_files(tmp_path
         manifest, tmp_path, tmp_path / "store", progress=False, montage={"EEG": "EEG Pz-Oz"}
     )
     assert len(failures) == 1 and "epochs of 5 s; those of this cohort have 30 s" in failures[0]
+
+
+def test_standardised_images_through_the_store(root):
+    decibels, _ = store.prepare(MANIFEST, root / "files", root / "dB", progress=False)
+    standard, _ = store.prepare(
+        MANIFEST, root / "files", root / "standard", progress=False, images="standardised"
+    )
+    assert decibels.preparation.images == "dB" and standard.preparation.images == "standardised"
+    assert store.Store(root / "standard").preparation == standard.preparation, "the index keeps it"
+    assert np.array_equal(decibels.samples(0), standard.samples(0)), "the samples are the same"
+    image = decibels.images(0)
+    assert np.array_equal(image, signals.log_power_image(decibels.epochs(0)))
+    assert np.array_equal(standard.images(0), signals.standardise(image))
+    assert np.abs(standard.images(1).mean(axis=(0, 2))).max() < 1e-3
+    assert np.abs(standard.images(1).std(axis=(0, 2)) - 1).max() < 1e-3
+    nights = Nights.from_store(standard, [1])
+    assert np.array_equal(nights.images, standard.images(1))
+
+
+def test_an_index_from_before_standardised_images_means_decibels(root):
+    prepared, _ = store.prepare(MANIFEST, root / "files", root / "store", progress=False)
+    index = json.loads((root / "store/index.json").read_text())
+    del index["preparation"]["images"]
+    (root / "store/index.json").write_text(json.dumps(index))
+    old = store.Store(root / "store")
+    assert old.preparation == prepared.preparation
+    assert np.array_equal(old.images(0), prepared.images(0))
+
+
+def test_unknown_images_are_refused_before_anything_is_prepared(root):
+    with pytest.raises(SleeplibError, match="'power' is not known; choose dB or standardised") as error:
+        store.log_power_images(np.zeros((1, 1, 3000)), store.Preparation({"EEG": "C4"}, images="power"))
+    assert "\n" not in str(error.value)
+    with pytest.raises(SleeplibError, match="'power' is not known; choose dB or standardised"):
+        store.prepare(MANIFEST, root / "files", root / "store", progress=False, images="power")
+    assert not (root / "store/index.json").exists()

@@ -36,15 +36,12 @@ def facts(shared: Path) -> dict:
 
 def _hypnograms(nights: list[dict], scoring: str) -> dict:
     stages = [night.pop("stages") for night in nights]
-    middle = sorted(range(len(stages)), key=lambda i: abs(len(stages[i]) - 960))[
-        :2
-    ]  # two of about eight hours
     return {
         "scoring": scoring,
         "nights": [n | {"hours": len(s) / 120} for n, s in zip(nights, stages, strict=True)],
         "statistics": architecture.summary(stages),
         "transitions": architecture.transition_matrix(stages),
-        "examples": ["".join(map(str, stages[i])) for i in middle],
+        "example": "".join(map(str, stages[architecture.typical(stages)])),
     }
 
 
@@ -98,8 +95,6 @@ def _plain(value):
 
 if __name__ == "__main__":
     if len(sys.argv) != 2 or not (Path(sys.argv[1]) / "data").is_dir():
-        sys.exit(
-            "usage: python book/facts/gather.py FOLDER   (the folder that holds data/hypnograms and data/sleep-edf-20-5s)"
-        )
+        sys.exit("usage: python book/facts/gather.py FOLDER   (the one that holds data/ and reference/)")
     FILE.write_text(json.dumps(_plain(facts(Path(sys.argv[1])))) + "\n")
     print(FILE)

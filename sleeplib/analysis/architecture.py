@@ -78,6 +78,18 @@ def summary(nights, epoch_seconds: float = EPOCH_SECONDS) -> dict[str, tuple[flo
     }
 
 
+def typical(nights, epoch_seconds: float = EPOCH_SECONDS) -> int:
+    """Index of the night whose sleep statistics are nearest to the mean of all: an example that nobody picked.
+
+    Nearest by the sum of absolute differences in standard deviations, over statistics that all nights have.
+    """
+    reports = [sleep_statistics(night, epoch_seconds) for night in nights]
+    table = np.array([list(report.values()) for report in reports])
+    table = table[:, np.isfinite(table).all(axis=0)]
+    spread = table.std(axis=0)
+    return int((np.abs(table - table.mean(axis=0)) / np.where(spread > 0, spread, 1)).sum(axis=1).argmin())
+
+
 def _first(mask) -> float:
     """Index of the first true element, NaN where there is none."""
     return float(mask.argmax()) if mask.any() else np.nan

@@ -21,10 +21,10 @@ from sleeplib.errors import SleeplibError
 from sleeplib.readers.edf import read_edf_subject
 from sleeplib.simulator import files
 from sleeplib.simulator.macrostructure import RATE
-from sleeplib.simulator.nights import EPOCH, night, settings
+from sleeplib.simulator.nights import night, settings
 from sleeplib.simulator.people import check_number
 from sleeplib.simulator.population import Population
-from sleeplib.simulator.scorers import Scorer
+from sleeplib.simulator.scorers import SECONDS, Scorer
 from sleeplib.simulator.sites import Site
 
 _INDEX = "simulation.json"
@@ -63,8 +63,8 @@ class Simulation(Population):
                 raise SleeplibError(f"simulation: {name} {getattr(self, name)!r}: expected a whole number")
         if self.hours is not None:
             check_number("simulation: hours", self.hours, 0.5, 14)
-        if self.scoring not in EPOCH:
-            raise SleeplibError(f"simulation: scoring {self.scoring!r}: expected one of {', '.join(EPOCH)}")
+        if self.scoring not in SECONDS:
+            raise SleeplibError(f"simulation: scoring {self.scoring!r}: expected one of {', '.join(SECONDS)}")
         for name in ("arousals", "events", "bouts"):
             if not isinstance(getattr(self, name), bool):
                 raise SleeplibError(f"simulation: {name} {getattr(self, name)!r}: expected true or false")

@@ -36,12 +36,28 @@ def angles(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def positions(electrodes) -> np.ndarray:
-    """Unit vectors (E, 3) of electrodes by name."""
-    return sphere([PLACES[name] for name in electrodes])
+    """Unit vectors (E, 3) of electrodes by name.
+
+    Raises
+    ------
+    SleeplibError
+        If one is not of the 10-20 system.
+    """
+    return sphere(np.array([PLACES[_known(name)] for name in electrodes], float).reshape(-1, 2))
+
+
+def _known(name: str) -> str:
+    """The name that `PLACES` has for an electrode."""
+    electrode = _ALIASES.get(name, name)
+    if electrode not in PLACES:
+        raise SleeplibError(
+            f"no electrode {name!r}; known: {', '.join(PLACES)}, and as references mastoids and average"
+        )
+    return electrode
 
 
 def spread(electrodes, centre: np.ndarray, width: float, floor: float = 0.0) -> np.ndarray:
-    """Amplitude (n, E) at the electrodes of sources below `centre` (n, 3): volume conduction, a bell `width` deg wide."""
+    """Amplitude (n, E) at the electrodes of sources below `centre` (n, 3): a bell `width` degrees wide."""
     return floor + (1 - floor) * np.exp(-0.5 * (angles(centre, positions(electrodes)) / width) ** 2)
 
 
@@ -56,13 +72,11 @@ def _weights(derivation: str) -> dict[str, float]:
     means = {"mastoids": ("M1", "M2"), "average": SCALP}
     total: dict[str, float] = {}
     for name, sign in zip(re.split(r"\s+-\s+", derivation.strip()), (1.0, -1.0), strict=False):
-        members = means.get(name, (_ALIASES.get(name, name),))
+        try:
+            members = means[name] if name in means else (_known(name),)
+        except SleeplibError as error:
+            raise SleeplibError(f"derivation {derivation!r}: {error}") from error
         for member in members:
-            if member not in PLACES:
-                raise SleeplibError(
-                    f"derivation {derivation!r}: no electrode {member!r}; known: {', '.join(PLACES)}, "
-                    "and as references mastoids and average"
-                )
             total[member] = total.get(member, 0.0) + sign / len(members)
     return total
 
@@ -77,4 +91,5 @@ def montage(derivations) -> tuple[list[str], np.ndarray]:
     """
     weights = [_weights(d) for d in derivations]
     electrodes = [name for name in PLACES if any(name in w for w in weights)]
-    return electrodes, np.array([[w.get(e, 0.0) for e in electrodes] for w in weights], np.float32)
+    matrix = [[w.get(e, 0.0) for e in electrodes] for w in weights]
+    return electrodes, np.array(matrix, np.float32).reshape(len(weights), len(electrodes))

@@ -22,8 +22,8 @@ class Architecture:
     """The night of a forty-year-old; times in minutes unless the comment says otherwise; stages W, N1, N2, N3, REM."""
 
     before: float = 0.0  # median time awake before lights off, of recordings that begin early ...
-    before_spread: float = 0.95  # ... and sigma of its logarithm
-    stay: tuple = (0.58, 0.67, 15.5, 18.5, 43.0)  # median time in a stage once entered
+    before_spread: float = 1.05  # ... and sigma of its logarithm
+    stay: tuple = (0.54, 0.67, 15.5, 18.5, 43.0)  # median time in a stage once entered
     spread: tuple = (1.0, 0.5, 1.07, 0.68, 0.75)  # sigma of its logarithm
     long_wake: float = 0.078  # share of awakenings that last ...
     long_wake_stay: float = 9.8  # ... about so long
@@ -85,7 +85,8 @@ class Night:
 def simulate(person: Person, hours: float, rng, arch: Architecture | None = None) -> Night:
     """The true state of one night from lights off to lights on.
 
-    Nights shorter than six hours (for quick trials) run through shortened cycles, so that all stages appear.
+    Nights shorter than six hours (for quick trials) run through shortened cycles without long awakenings, so that all
+    stages appear.
     """
     arch = arch or Architecture()
     minutes = hours * 60
@@ -101,7 +102,7 @@ def cycles(person: Person, minutes: float, pace: float, rng, arch: Architecture)
     """The plan of a night: cycles from sleep onset until lights on."""
     onset = person.latency + arch.before * np.exp(arch.before_spread * rng.standard_normal())
     start, plan = min(pace * onset, 0.4 * minutes), []
-    skips = rng.random() < arch.rem_skipped
+    skips = (rng.random() < arch.rem_skipped) and pace == 1
     while start < minutes:
         c = len(plan)
         length = pace * person.cycle * np.exp(0.09 * rng.standard_normal())
@@ -133,8 +134,8 @@ def _bouts(person, minutes, pace, rng, arch) -> list[tuple[float, int]]:
 def _leave(t, stage, cycle, person, pace, rng, arch) -> float:
     """When a stage entered at `t` is left: after its stay, or soon after the cycle's next turning point."""
     stay = pace * arch.stay[stage] * np.exp(arch.spread[stage] * rng.standard_normal())
-    if stage == W and rng.random() < arch.long_wake * person.wakeful:
-        stay = pace * arch.long_wake_stay * np.exp(0.8 * rng.standard_normal())
+    if stage == W and pace == 1 and rng.random() < arch.long_wake * person.wakeful:
+        stay = arch.long_wake_stay * np.exp(0.8 * rng.standard_normal())
     if stage == N3:
         stay *= min(1.4, 0.5 + 0.6 * cycle.pressure)
     turn = cycle.rem if t < cycle.rem else cycle.end

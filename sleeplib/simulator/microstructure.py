@@ -21,15 +21,15 @@ from sleeplib.stages import N1, N2, N3, REM, W
 
 WINDOW = 2 * RATE  # samples of a synthesis window; they overlap by half, so one starts every second
 _HZ = np.fft.rfftfreq(WINDOW, 1 / RATE)
-_TRANSITION = 7.0  # s
+_TRANSITION = 4.0  # s
 
 
 @dataclass(frozen=True)
 class Background:
     """Spectra of the background at C3/C4: power at 1 Hz (dB re 1 uV^2/Hz) and exponent for W, N1, N2, N3, REM."""
 
-    level: tuple = (16.5, 14.0, 24.0, 27.5, 15.3)
-    exponent: tuple = (1.88, 1.95, 2.67, 2.98, 2.10)
+    level: tuple = (16.0, 14.0, 25.3, 30.0, 15.3)
+    exponent: tuple = (1.88, 1.95, 2.65, 3.0, 2.10)
     knee_hz: float = 1.0  # below it the power law flattens
 
 
@@ -57,7 +57,7 @@ def drift(rng, n: int, seconds: float) -> np.ndarray:
 def mixture(stages: np.ndarray, rate: int = 1) -> np.ndarray:
     """How much of each stage is in the signals, (n, 5), `rate` times a second, from stages (T,) at 128 Hz.
 
-    No stage ends with a click: a transition takes about a quarter of a minute (a Gaussian of 7 s).
+    No stage ends with a click: a transition takes about a quarter of a minute (a Gaussian of 4 s).
     """
     n = stages.size // RATE
     share = np.stack(
@@ -88,7 +88,7 @@ def course(night: Night, up, rng) -> Course:
         eyes_closed=(drift(rng, n, 60) > np.where(up, 1.3, -0.45)).astype(np.float32),
         phasic=(drift(rng, n, 35) > 0.85 - 0.06 * hours).astype(np.float32),
         quiet=np.clip(0.35 + 0.45 * drift(rng, n, 60), 0, 1),
-        pressure=(0.62 + 0.38 * np.exp(-hours / 2.5)).astype(np.float32),
+        pressure=(0.55 + 0.45 * np.exp(-hours / 2.2)).astype(np.float32),
     )
 
 
@@ -155,18 +155,19 @@ def gains(c: Course, person: Person, rng) -> np.ndarray:
     stages = c.blend.T.copy()
     stages[N1] += n2 * c.quiet
     stages[N2] = n2 * (1 - c.quiet)
+    stages[N3] *= c.pressure
     stages *= live[0] * (1 - 0.3 * c.arousal)
     settle = _settling(c.stage[:, W], rng)
     rows = [
-        person.alpha_uv**2 * (rest + 0.12 * light + 0.03 * rem) * bursts * live[1],
-        (4 * light + 2 * awake + 5 * rem + 5 * n2 + 7 * n3 + 5 * c.arousal) * live[2],
+        person.alpha_uv**2 * (rest + 0.06 * light + 0.03 * rem) * bursts * live[1],
+        (8 * light + 2 * awake + 5 * rem + 5 * n2 + 7 * n3 + 5 * c.arousal) * live[2],
         (2.0 * n2 * (1 - 0.7 * c.quiet) + 2.0 * n3 + 0.4 * (light + awake + rem))
         * live[3]
-        * (person.spindle_uv / 26) ** 2,
+        * (person.spindle_uv / 33) ** 2,
         (0.7 * active + 0.3 * awake + 0.5 * light + 0.2 * n2 + 0.1 * n3 + 0.45 * rem) * live[4],
         (0.22 * active + 0.04 * awake + 0.03 * light + 0.012 * (n2 + n3) + 0.012 * rem) * live[5],
         900 * settle + 120 * c.arousal * live[6],
-        (60 * c.depth * c.pressure * (person.slow_wave_uv / 140) ** 2) * live[6],
+        (60 * c.depth * c.pressure * (person.slow_wave_uv / 180) ** 2) * live[6],
     ]
     return np.concatenate([stages, np.stack(rows)]).astype(np.float32)
 
@@ -238,10 +239,10 @@ def trains(c: Course, person: Person, electrodes, rng) -> list[waveforms.Train]:
         waveforms.spindles(rng, 0.4 * sigma, *who, fast=False),
         waveforms.k_complexes(rng, k, *who),
         waveforms.slow_waves(rng, 0.9 * c.depth**1.2, c.pressure, *who),
-        waveforms.vertex_waves(rng, 0.045 * light + 0.004 * n2, *who),
+        waveforms.vertex_waves(rng, 0.06 * light + 0.004 * n2, *who),
         waveforms.sawtooth_waves(rng, 0.012 * rem + 0.03 * burst, *who),
         waveforms.rapid_eye_movements(rng, rapid, *who),
-        waveforms.slow_eye_movements(rng, 0.05 * drowsy + 0.012 * rem, *who),
+        waveforms.slow_eye_movements(rng, 0.08 * drowsy + 0.012 * rem, *who),
         waveforms.blinks(rng, 0.25 * eyes_open, *who),
     ]
 
@@ -276,8 +277,9 @@ def render(night: Night, person: Person, site: Site, rng) -> list[np.ndarray]:
     n = c.stage.shape[0]
     signals = np.empty((max(matrix.shape) + 1, n * RATE), np.float32)
     potentials, muscle = signals[: len(electrodes)], signals[-1]
-    spectra = components(person, Background())
-    background(noise, gains(c, person, events), spectra, electrodes, potentials.reshape(-1, n, RATE))
+    if electrodes:
+        spectra = components(person, Background())
+        background(noise, gains(c, person, events), spectra, electrodes, potentials.reshape(-1, n, RATE))
     for train in trains(c, person, electrodes, events):
         waveforms.add(potentials, train)
     muscle[:] = _extras(c, site, electrodes, potentials, extras)
@@ -285,9 +287,8 @@ def render(night: Night, person: Person, site: Site, rng) -> list[np.ndarray]:
     if head.CHIN in site.channels.values():
         muscle += chin(c, person, face)
     rows = iter(signals)
-    return amplify(
-        amplifier, [muscle if d == head.CHIN else next(rows) for d in site.channels.values()], site
-    )
+    leads = [muscle.copy() if d == head.CHIN else next(rows) for d in site.channels.values()]
+    return amplify(amplifier, leads, site)
 
 
 def _up(night: Night, site: Site) -> np.ndarray:

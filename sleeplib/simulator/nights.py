@@ -9,12 +9,11 @@ from sleeplib import cohorts
 from sleeplib.errors import SleeplibError
 from sleeplib.recording import Hypnogram, Recording, Subject
 from sleeplib.simulator import macrostructure, microstructure, people
-from sleeplib.simulator.scorers import Scorer, annotate_arousals, majority
+from sleeplib.simulator.scorers import SECONDS, Scorer, annotate_arousals, majority
 from sleeplib.simulator.scorers import read as read_night
 from sleeplib.simulator.sites import Site
 from sleeplib.stages import W
 
-EPOCH = {"aasm": 30, "rk": 20}  # seconds
 _EVENING = datetime(2000, 1, 1, 22, 45)  # simulated nights happen on no day in particular
 
 
@@ -68,6 +67,7 @@ def night(
     scorers=1,
     scoring="aasm",
     signals=True,
+    architecture=None,
 ) -> Recording:
     """Simulate one night, by default of nine channels at 128 Hz from lights off to lights on.
 
@@ -92,12 +92,14 @@ def night(
         Rules of the AASM, 30-s epochs, or of Rechtschaffen and Kales, 20-s epochs.
     signals : bool
         False: no channels, everything else the same, in a few hundredths of a second.
+    architecture : mapping
+        Settings of `macrostructure.Architecture`.
 
     Returns
     -------
     Recording
-        Signals in uV; `truth` (T,) int8, the state at 128 Hz with arousals as wake, and `true_events`; what human beings
-        make of it: the `hypnogram`, `scorings` where there are several, and in `events` the arousals and respiratory
+        Signals in uV; `truth` (T,) int8, the state at 128 Hz with arousals as wake, and `true_events`; what humans make
+        of it: the `hypnogram`, `scorings` where there are several, and in `events` the arousals and respiratory
         events that the first of them annotated; age, sex and AHI of the `subject`.
 
     Raises
@@ -112,11 +114,15 @@ def night(
     if hours is not None:
         people.check_number("hours of a simulated night", hours, 0.5, 14)
     hours = round((drawn if hours is None else hours) * 60) / 60  # whole epochs of 20 and of 30 s
-    truth = _awake(macrostructure.simulate(person, hours, rng_night), site.awake)
+    plan = settings(macrostructure.Architecture, architecture)
+    truth = _awake(macrostructure.simulate(person, hours, rng_night, plan), site.awake)
     channels = list(site.channels) if signals else []
     traces = microstructure.render(truth, person, site, rng_signals) if signals else []
     readings = read_night(truth, rng_scorers, style, scorers, scoring)
-    seconds = EPOCH[scoring]
+    seconds = SECONDS[scoring]
+    for stages in readings:  # everybody knows when the lights were on
+        first, last = (round(60 * minutes / seconds) for minutes in site.awake)
+        stages[:first] = stages[stages.size - last :] = W
     hypnograms = [
         Hypnogram(stages, seconds, scorer=f"simulated {i + 1}") for i, stages in enumerate(readings)
     ]
@@ -140,13 +146,14 @@ def night(
 
 def _cohort(site, scorer, scorers, scoring) -> tuple[Site, Scorer, int, str]:
     """Site, scorers' style, their number and rules, from settings or from a cohort's manifest."""
+    people.check_number("scorers", scorers, 1, 20)
     if isinstance(site, str):
         known = cohorts.load(site).simulation
         site, scorer = known.get("site"), scorer or known.get("scorer")
-        scorers, scoring = max(scorers, known.get("scorers", 1)), known.get("scoring", scoring)
-    if scoring not in EPOCH:
-        raise SleeplibError(f"scoring {scoring!r}: expected one of {', '.join(EPOCH)}")
-    people.check_number("scorers", scorers, 1, 20)
+        scorers = known.get("scorers", 1) if scorers == 1 else scorers
+        scoring = known.get("scoring", scoring)
+    if scoring not in SECONDS:
+        raise SleeplibError(f"scoring {scoring!r}: expected one of {', '.join(SECONDS)}")
     return settings(Site, site), settings(Scorer, scorer), int(scorers), scoring
 
 

@@ -83,11 +83,11 @@ def _night(rng, decades: float, male: float, ahi: float) -> dict:
     z = rng.standard_normal(7)
     old = min(decades, 2.5)  # after 65 only the efficiency goes on falling
     return {
-        "latency": float(max(12 + 1.6 * decades, 4) * np.exp(0.93 * z[0])),
+        "latency": float(max(12 + 1.1 * decades, 4) * np.exp(0.93 * z[0])),
         "cycle": float(np.clip(99 + 7 * z[1], 78, 115)),
         "deep": float(np.exp(0.31 * z[2] - 0.45 * old - 0.10 * male) * np.exp(-ahi / 80)),
         "dream": float(np.exp(0.22 * z[3] - 0.03 * old) * np.exp(-ahi / 150)),
-        "restless": float(np.exp(0.34 * z[4] - 0.08 * decades) * np.exp(ahi / 58)),
+        "restless": float(np.exp(0.34 * z[4] - 0.08 * decades) * np.exp(ahi / 50)),
         "wakeful": float(np.exp(0.80 * z[6] + 0.18 * decades)),
         # of women and men together; the slope is that of healthy sleepers
         "arousals": float(np.clip(13 + 1.9 * decades + 3 * (male - 0.5) + 3.5 * z[5], 4, 40)),
@@ -109,10 +109,10 @@ def _signals(rng, decades: float, male: float) -> dict:
         "beta": 3.0 * z[18],
         "muscle": 4.0 * z[10],
         "spindle_hz": float(np.clip(13.9 + 0.45 * z[11] + 0.08 * decades, 12.6, 15.0)),
-        "spindle_uv": float(26 * np.exp(0.22 * z[12] - 0.07 * decades - 0.06 * male)),
-        "spindles": float(5.5 * np.exp(0.28 * z[13] - 0.13 * decades - 0.10 * male)),
+        "spindle_uv": float(33 * np.exp(0.22 * z[12] - 0.07 * decades - 0.06 * male)),
+        "spindles": float(5.3 * np.exp(0.28 * z[13] - 0.13 * decades - 0.10 * male)),
         "k_complexes": float(1.4 * np.exp(0.3 * z[14] - 0.18 * decades)),
-        "slow_wave_uv": float(140 * np.exp(0.18 * z[15] - 0.11 * decades - 0.08 * male)),
+        "slow_wave_uv": float(180 * np.exp(0.18 * z[15] - 0.11 * decades - 0.08 * male)),
         "eye_uv": float(105 * np.exp(0.25 * z[16])),
         "eye_rate": float(np.exp(0.35 * z[17])),
         "tone_uv": float(10 * np.exp(0.4 * rng.standard_normal())),

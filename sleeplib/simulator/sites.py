@@ -1,5 +1,6 @@
 """A site: which derivations it records, at which rates, and what its electrodes and its amplifier do to them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -8,6 +9,7 @@ from scipy.signal import butter, resample_poly, sosfilt
 
 from sleeplib.errors import SleeplibError
 from sleeplib.simulator import head
+from sleeplib.simulator.people import check_number
 from sleeplib.simulator.waveforms import RATE
 
 # The embedded montage: contralateral mastoids, as the AASM manual recommends.
@@ -40,6 +42,24 @@ class Site:
     awake: tuple = (0.0, 0.0)  # minutes up and about in the recording, before lights off and after lights on
 
     def __post_init__(self):
+        if not isinstance(self.channels, Mapping) or not all(
+            isinstance(d, str) for d in self.channels.values()
+        ):
+            raise SleeplibError(f"simulated site: channels {self.channels!r}; expected label: derivation")
+        for name in ("noise_uv", "gain_sd", "mains_uv", "ecg_uv", "pops_per_hour"):
+            check_number(f"simulated site: {name}", getattr(self, name), 0, 1000)
+        for name in ("sweat", "dropouts", "flips"):
+            check_number(f"simulated site: {name}, a share,", getattr(self, name), 0, 1)
+        check_number("simulated site: mains_hz", self.mains_hz, 1, 64)
+        for name in ("eeg_band", "emg_band"):
+            low, high = _pair(name, getattr(self, name))
+            if not 0 < low < high:
+                raise SleeplibError(f"simulated site: {name} {low:g}-{high:g} Hz; expected 0 < low < high")
+        for minutes in _pair("awake", self.awake):
+            if minutes < 0 or minutes % 1:
+                raise SleeplibError(
+                    f"simulated site: awake {self.awake!r}; expected whole minutes before and after"
+                )
         strange = sorted(set(self.rates) - set(self.channels))
         if strange:
             raise SleeplibError(
@@ -58,6 +78,14 @@ class Site:
         return [d for d in self.channels.values() if d != head.CHIN]
 
 
+def _pair(name: str, value) -> tuple[float, float]:
+    try:
+        first, second = (float(x) for x in value)
+    except (TypeError, ValueError) as error:
+        raise SleeplibError(f"simulated site: {name} {value!r}; expected two numbers") from error
+    return first, second
+
+
 def derive(matrix: np.ndarray, signals: np.ndarray, chunk: int = 1 << 14) -> None:
     """Overwrite the first C rows of `signals` (>= C and E, T) with the derivations `matrix` (C, E) of its first E rows.
 
@@ -70,7 +98,7 @@ def derive(matrix: np.ndarray, signals: np.ndarray, chunk: int = 1 << 14) -> Non
 
 
 def amplify(rng, channels: list[np.ndarray], site: Site) -> list[np.ndarray]:
-    """What the amplifier makes of the channels, each (T,) at 128 Hz: noise, mains, filters and gains; then their rates."""
+    """What the amplifier makes of channels (T,) at 128 Hz: noise, mains, filters and gains; then their rates."""
     apart = 16 * RATE  # each reads the same noise 16 s later: as good as its own, at a fraction of the cost
     noise = rng.standard_normal(channels[0].size + apart * len(channels), np.float32)
     noise *= np.float32(site.noise_uv)
@@ -90,8 +118,9 @@ def _hum(x: np.ndarray, hz: float, amplitude: float) -> None:
     """Add the mains to a channel in place."""
     ten_seconds = np.arange(10 * RATE) / RATE  # whole periods of any frequency in tenths of a hertz
     hum = (amplitude * np.sin(2 * np.pi * hz * ten_seconds)).astype(np.float32)
-    whole = x[: x.size // hum.size * hum.size].reshape(-1, hum.size)
-    whole += hum
+    whole = x.size // hum.size * hum.size
+    x[:whole].reshape(-1, hum.size)[:] += hum
+    x[whole:] += hum[: x.size - whole]
 
 
 def _filter(low: float, high: float) -> np.ndarray:

@@ -1,7 +1,7 @@
 """The events that a scorer looks for, as waveforms: when they happen, their shapes, and where on the head they show.
 
-Each kind is one function `(rng, rate per second of the night, person, electrodes) -> Train`; all waveforms of a train are
-computed at once as a matrix and then added to the electrodes' potentials.
+Each kind is one function `(rng, rate per second of the night, person, electrodes) -> Train`; all waveforms of a train
+are computed at once as a matrix and then added to the electrodes' potentials.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ _EYE = 28  # width of the field of an eye, degrees
 
 @dataclass(frozen=True)
 class Train:
-    """Waveforms `shapes` (n, S) in uV that begin at samples `starts` (n,), and their `weights` (n, E) at the electrodes."""
+    """Waveforms `shapes` (n, S) in uV that begin at samples `starts` (n,), with `weights` (n, E) at the electrodes."""
 
     starts: np.ndarray
     shapes: np.ndarray
@@ -82,7 +82,7 @@ def spindles(rng, rate, person, electrodes, fast: bool) -> Train:
     hz = person.spindle_hz - (0.0 if fast else 1.7) + 0.3 * rng.standard_normal((n, 1)).astype(np.float32)
     envelope = _hump(t, length, 1.3)
     phase = 2 * np.pi * (hz * t - 0.25 * t**2) + rng.uniform(0, 6.28, (n, 1)).astype(np.float32)
-    shapes = _column(rng, n, person.spindle_uv, 0.35) * envelope * np.sin(phase)
+    shapes = _column(rng, n, person.spindle_uv, 0.25) * envelope * np.sin(phase)
     return Train(starts, shapes, _fields(rng, electrodes, FAST_SPINDLE if fast else SLOW_SPINDLE, n))
 
 
@@ -94,7 +94,7 @@ def k_complexes(rng, rate, person, electrodes) -> Train:
     width = _column(rng, n, 0.12, 0.15)
     peak = 3 * width
     shape = -_bell(t, peak, width) + 0.65 * _bell(t, peak + 3.4 * width, 2 * width)
-    amplitude = _column(rng, n, 0.95 * person.slow_wave_uv, 0.3)
+    amplitude = _column(rng, n, 0.85 * person.slow_wave_uv, 0.3)
     return Train(starts, amplitude * shape, _fields(rng, electrodes, FRONTAL, n, 15.0))
 
 
@@ -133,12 +133,12 @@ def sawtooth_waves(rng, rate, person, electrodes) -> Train:
 def gaze(electrodes) -> np.ndarray:
     """Potentials (2, E) at the electrodes of a movement of unit size to the left and up.
 
-    The cornea is positive: eyes that turn left bring it near E1 and away from E2 (Berry 2017: the leads sit a centimetre
+    The cornea is positive: eyes that turn left bring it near E1 and away from E2 (by the manual a centimetre
     below the left and above the right outer canthus, so that movements up and down show against each other as well).
     """
     left, right, above = (head.sphere([place]) for place in ((108, -27), (108, 27), (84, 0)))
     sideways = (head.spread(electrodes, left, _EYE) - head.spread(electrodes, right, _EYE))[0]
-    up = head.spread(electrodes, above, 36)[0]
+    up = head.spread(electrodes, above, 26)[0]
     up = np.where(np.isin(electrodes, ("E1", "E2")), np.where(np.array(electrodes) == "E1", -0.45, 0.5), up)
     return np.stack([sideways, up])
 

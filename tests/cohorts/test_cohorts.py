@@ -18,7 +18,7 @@ def test_every_manifest_loads():
 
 
 def test_an_unknown_cohort_lists_the_known_ones(tmp_path):
-    with pytest.raises(SleeplibError, match="known cohorts: .*embedded"):
+    with pytest.raises(SleeplibError, match=r"known cohorts: .*embedded"):
         cohorts.load("nosuch")
     (tmp_path / "bad.yaml").write_text("name: x\nchanels: {}\n")
     with pytest.raises(SleeplibError, match=r"bad\.yaml: not a valid manifest .*chanels"):

@@ -25,7 +25,7 @@ TWO = {"channels": {"C4-M1": "C4 - M1", "Chin": "Chin"}}
 
 @pytest.fixture(scope="module")
 def nights():
-    return [night(seed, age=30, ahi=2, hours=4) for seed in (1, 2, 3)]
+    return [night(seed, age=30, ahi=2, hours=3) for seed in (1, 2, 3)]
 
 
 @pytest.fixture(scope="module")
@@ -67,9 +67,9 @@ def test_what_a_night_is_made_of(nights):
     assert r.channels == [
         "F3-M2", "F4-M1", "C3-M2", "C4-M1", "O1-M2", "O2-M1", "E1-M2", "E2-M2", "Chin1-Chin2",
     ]  # fmt: skip
-    assert all(x.dtype == np.float32 and len(x) == 4 * 3600 * 128 and np.isfinite(x).all() for x in r.signals)
+    assert all(x.dtype == np.float32 and len(x) == 3 * 3600 * 128 and np.isfinite(x).all() for x in r.signals)
     assert r.truth.dtype == np.int8 and r.truth.size == len(r.signals[0])
-    assert len(r.hypnogram) == 480 and r.subject.age == 30 and r.subject.sex in "FM" and r.start is not None
+    assert len(r.hypnogram) == 360 and r.subject.age == 30 and r.subject.sex in "FM" and r.start is not None
     assert {e.kind for e in r.events} >= {"arousal"} and {e.kind for e in r.true_events} >= {"arousal"}
 
 
@@ -159,7 +159,7 @@ def test_up_and_about_before_and_after_the_night():
     ]
     assert len(day.hypnogram) == 240 and day.start == bed.start - timedelta(minutes=30)
     pads = np.r_[day.hypnogram.stages[:60], day.hypnogram.stages[-60:]]
-    assert (pads == W).mean() > 0.9
+    assert (pads == W).mean() > 0.8
     # Open eyes blink: ten or so times a minute, positive at the forehead.
     blinks = find_peaks(_band(day.channel("Fp1")[0], 0.7, 8), height=60, distance=40)[0]
     per_minute = np.bincount(blinks // (60 * 128), minlength=120)
@@ -190,9 +190,10 @@ def test_linked_mastoids_are_the_mean_of_both():
 
 
 def test_neighbours_correlate_more_than_strangers(caps):
-    x = np.stack([caps[0].channel(name)[0][caps[0].truth == N2] for name in ("F3", "C3", "O1")])
-    near, far = np.corrcoef(x)[0, 1:]
-    assert 0.95 > near > far + 0.1 > 0.12
+    for r in caps:
+        leads = [r.channel(name)[0][r.truth == N2] for name in ("F3", "C3", "P3", "O1")]
+        near, middle, far = np.corrcoef(leads)[0, 1:]
+        assert 0.95 > near > middle + 0.15 > far + 0.3 > 0.2
 
 
 # --- the electroencephalogram
@@ -224,15 +225,17 @@ def test_slow_waves_are_frontal_and_alpha_is_occipital(caps):
 
 
 def test_slow_wave_activity_falls_over_the_night():
-    falls = []
+    falls, deep = [], []
     for seed in range(6):
-        r = night(seed, age=25, ahi=1, hours=8, site=ONE)
-        n3 = (r.truth.reshape(-1, EPOCH) == N3).mean(1) > 0.9
-        power, at = _density(r, "C4-M1", 0.75, 4.5), np.arange(n3.size) / 120
-        early, late = n3 & (at < 2), n3 & (at > 3.5)
-        if late.sum() >= 10:
-            falls.append(np.log(np.median(power[early]) / np.median(power[late])))
-    assert len(falls) >= 3 and 1.3 < np.exp(np.median(falls)) < 4
+        r = night(seed, age=25, ahi=1, hours=7, site=CLEAN | {"channels": {"F4-M1": "F4 - M1"}})
+        share = np.stack([(r.truth.reshape(-1, EPOCH) == k).mean(1) for k in (N2, N3)])
+        power, hours = _density(r, "F4-M1", 0.75, 4.5), np.arange(share.shape[1]) / 120
+        early, late, nrem, n3 = hours < 2, hours > 4, share.sum(0) > 0.9, share[1] > 0.9
+        falls.append(power[nrem & late].mean() / power[nrem & early].mean())
+        deep += [(power[n3 & part], part is late) for part in (early, late)]
+    assert 0.2 < np.mean(falls) < 0.85, "in all of NREM sleep"
+    first, last = (np.concatenate([p for p, is_late in deep if is_late == which]) for which in (False, True))
+    assert last.size > 20 and np.median(last) < 0.95 * np.median(first), "and within N3"
 
 
 def test_arousals_are_fast_and_tense(nights):
@@ -324,7 +327,7 @@ def test_the_mains_hum_at_their_frequency(hz, other):
     r = night(11, hours=0.5, site=TWO | {"mains_hz": hz, "mains_uv": 5, "eeg_band": (0.3, 64), "dropouts": 0})
     for channel in r.channels:
         line, beside, elsewhere = (_density(r, channel, f - 0.3, f + 0.3).mean() for f in (hz, hz - 3, other))
-        assert line > 20 * beside and elsewhere < 3 * beside
+        assert line > 8 * beside and elsewhere < 2 * beside
 
 
 @pytest.mark.parametrize("rate", [100, 200, 256])
@@ -403,7 +406,7 @@ def test_who_sweats_drifts():
         site = CLEAN | ONE | {"eeg_band": (0.05, 45), "sweat": share}
         return _seconds(_band(night(seed, hours=2, site=site).signals[0], 0.1, 0.5)).max()
 
-    assert np.mean([drifts(1, seed) / drifts(0, seed) for seed in range(4)]) > 1.2
+    assert np.mean([drifts(1, seed) / drifts(0, seed) for seed in range(4)]) > 1.1
 
 
 def test_a_site_may_have_a_chin_and_nothing_else():
@@ -425,10 +428,10 @@ def test_two_chin_leads_are_two_signals():
 
 
 def naive_mixture(stages):
-    """A Gaussian of 7 s, cut at 4 sigma, over the shares of seconds; at the ends the night is mirrored."""
+    """A Gaussian of 4 s, cut at 4 sigma, over the shares of seconds; at the ends the night is mirrored."""
     n = len(stages) // 128
     share = [[np.mean(stages[128 * s : 128 * s + 128] == k) for k in range(5)] for s in range(n)]
-    weight = {lag: np.exp(-0.5 * (lag / 7) ** 2) for lag in range(-28, 29)}
+    weight = {lag: np.exp(-0.5 * (lag / 4) ** 2) for lag in range(-16, 17)}
     blend = np.zeros((n, 5))
     for s in range(n):
         for lag, w in weight.items():
@@ -453,7 +456,7 @@ def test_the_mixture_at_finer_steps_agrees():
     assert np.abs(four.reshape(-1, 4, 5).mean(1) - one).max() < 0.003
     wake = four[:, W]
     assert wake[239] > 0.5 > wake[240], "a transition is half done when the stage ends"
-    assert (wake > 0.84).sum() / 4 == pytest.approx(60 - 7, abs=0.5) and (
+    assert (wake > 0.84).sum() / 4 == pytest.approx(60 - 4, abs=0.5) and (
         np.diff(wake[: 4 * 90]) < 1e-6
     ).all()
 
@@ -490,6 +493,7 @@ def test_edf_round_trip(tmp_path):
         ({"seed": 1, "site": {"rate": 0}}, "rate 0"),
         ({"seed": 1, "site": "nowhere"}, "mass-twin"),
         ({"seed": 1, "scorer": {"bias": 1}}, "jitter"),
+        ({"seed": 1, "architecture": {"naps": 1}}, "rem_growth"),
         ({"seed": 1, "scorers": 0}, "scorers 0"),
         ({"seed": 1, "scoring": "aa"}, "aasm, rk"),
         # of the site, what only shows when signals are made
