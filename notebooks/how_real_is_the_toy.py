@@ -994,6 +994,7 @@ pd.DataFrame.from_dict(
 name = "simulated-to-real"
 if folder:
     manifest = cohorts.load("sleep-edf-npz")
+    label = manifest.montage["EEG"]
     where = results.data_folder() / "cassette-twin"
     where.mkdir(parents=True, exist_ok=True)
 
@@ -1011,7 +1012,7 @@ if folder:
         x = recording.signals[0][: stages.size * 3000].reshape(-1, 3000)
         part = where / f"SC4{i:02d}1E0.part"
         with part.open("wb") as file:
-            np.savez(file, x=x[:, :500, None], y=stages, fs=100)
+            np.savez(file, x=x[:, :500, None], y=stages, fs=100, ch_label=label)
         part.replace(where / f"SC4{i:02d}1E0.npz")
 
     parallel(write, [(i,) for i in range(persons)])
