@@ -87,7 +87,7 @@ def course(night: Night, up, rng) -> Course:
         up=up,
         eyes_closed=(drift(rng, n, 60) > np.where(up, 1.3, -0.45)).astype(np.float32),
         phasic=(drift(rng, n, 35) > 0.85 - 0.06 * hours).astype(np.float32),
-        quiet=np.clip(0.35 + 0.45 * drift(rng, n, 60), 0, 1),
+        quiet=np.clip(0.28 + 0.42 * drift(rng, n, 60), 0, 1),
         pressure=(0.55 + 0.45 * np.exp(-hours / 2.2)).astype(np.float32),
     )
 
@@ -226,7 +226,7 @@ def trains(c: Course, person: Person, electrodes, rng) -> list[waveforms.Train]:
         2 * np.pi * np.arange(awake.size) / 50 + 0.6 * drift(rng, awake.size, 50)
     )  # spindles come in trains
     sigma = person.spindles / 60 * (1 + 0.9 * wave) * (n2 * (1 - 0.4 * c.depth) + 0.5 * n3 + 0.03 * light)
-    lively = (1 - 0.8 * c.quiet) / 0.7  # 0.7: its mean, so that the night's densities stay the person's
+    lively = (1 - 0.8 * c.quiet) / 0.76  # 0.76: its mean, so that the night's densities stay the person's
     sigma *= lively
     k = lively * person.k_complexes / 60 * (n2 * np.exp(0.5 * drift(rng, awake.size, 90)) + 0.02 * light)
     burst = rem * c.phasic

@@ -101,13 +101,13 @@ def _signals(rng, decades: float, male: float) -> dict:
     tone[1:] *= np.exp(0.22 * z[0] + np.array([0.12, 0.12, 0.12, 0.25]) * z[1:5])
     tone[4] = min(tone[4], 0.85 * tone[2])
     return {
-        "level": 2.0 * z[5] - 0.5 * decades - 0.8 * male,
-        "steepness": 0.22 * z[6] - 0.04 * decades,
+        "level": 2.2 * z[5] - 0.5 * decades - 0.8 * male,
+        "steepness": 0.38 * z[6] - 0.04 * decades,
         "alpha_hz": float(np.clip(10.0 + 0.8 * z[7] - 0.12 * decades, 8.2, 12.2)),
         "alpha_uv": float(11 * np.exp(0.4 * z[8])) if rng.random() > 0.1 else 0.0,
-        "theta": 2.0 * z[9],
-        "beta": 3.0 * z[18],
-        "muscle": 4.0 * z[10],
+        "theta": 2.5 * z[9],
+        "beta": 4.0 * z[18],
+        "muscle": 6.0 * z[10],
         "spindle_hz": float(np.clip(13.9 + 0.45 * z[11] + 0.08 * decades, 12.6, 15.0)),
         "spindle_uv": float(33 * np.exp(0.22 * z[12] - 0.07 * decades - 0.06 * male)),
         "spindles": float(5.3 * np.exp(0.28 * z[13] - 0.13 * decades - 0.10 * male)),
