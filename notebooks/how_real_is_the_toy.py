@@ -1051,7 +1051,7 @@ if folder:
         toy,
         split,
         protocol.System("", "seqsleepnet", {"sequence_length": 20}, recipe),
-        results.build_folder() / "runs" / name,
+        results.build_folder() / "runs" / name / f"{toy.digest[:12]}-{steps}",
         progress=False,
     )
     systems, predictions = protocol.assess(network, nights_real, toy)
