@@ -110,7 +110,7 @@ def _signals(rng, decades: float, male: float) -> dict:
         "muscle": 6.0 * z[10],
         "spindle_hz": float(np.clip(13.9 + 0.45 * z[11] + 0.08 * decades, 12.6, 15.0)),
         "spindle_uv": float(33 * np.exp(0.22 * z[12] - 0.07 * decades - 0.06 * male)),
-        "spindles": float(5.3 * np.exp(0.28 * z[13] - 0.13 * decades - 0.10 * male)),
+        "spindles": float(6.0 * np.exp(0.28 * z[13] - 0.13 * decades - 0.10 * male)),
         "k_complexes": float(1.4 * np.exp(0.3 * z[14] - 0.18 * decades)),
         "slow_wave_uv": float(180 * np.exp(0.18 * z[15] - 0.11 * decades - 0.08 * male)),
         "eye_uv": float(105 * np.exp(0.25 * z[16])),
