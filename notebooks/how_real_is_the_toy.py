@@ -117,7 +117,7 @@ def parallel(function, work):
 # Around the first REM sleep of a simulated night. Below the traces is what made them: the mixture of stages,
 # second by second, with arousals as short wakes. No scorer of a real night knows as much.
 
-# %%
+# %% tags=["hide-input"]
 night = simulator.night(
     seed, age=30, sex="F", ahi=1, hours=hours, site={"dropouts": 0}
 )
@@ -164,7 +164,7 @@ plt.show()
 # Three to fifteen seconds of faster EEG after at least ten seconds of sleep: the truth is shaded. The expert of
 # the cohort, who is simulated too, may have missed it.
 
-# %%
+# %% tags=["hide-input"]
 arousals = [
     e
     for e in night.true_events
@@ -192,7 +192,7 @@ plt.show()
 # examples: of each stage we show the epoch whose band powers lie nearest to the stage's median, in one real night and
 # in one simulated night.
 
-# %%
+# %% tags=["hide-input"]
 room = {
     "channels": {"Fpz-Cz": "Fpz - Cz"},
     "rate": 100.0,
@@ -235,7 +235,7 @@ plt.show()
 # Lines are means over nights, bands reach one standard deviation between nights to either side. The simulator's
 # spectra were tuned on the first five persons of Sleep-EDF and never saw the other five; the real lines are all ten.
 
-# %%
+# %% tags=["hide-input"]
 hertz = np.array(real["hertz"])
 power = [spectra.decibels(spectra.spectra(x, 100)[1]) for x in epochs]
 ours = spectra.by_stage(power, stages)
@@ -274,7 +274,7 @@ plt.show()
 # it never saw:
 
 
-# %%
+# %% tags=["hide-input"]
 def band_table(part):
     ours = spectra.by_stage([spectra.bands(x, 100) for x in epochs], stages)
     gap = ours["mean"] - np.array(real["bands"][part]["mean"])
@@ -305,7 +305,7 @@ gap
 # {cite:p}`massimini2004travelling`; alpha at the back of the head. No map of a real person is in the project, so
 # these stand beside what the literature says, not beside a picture.
 
-# %%
+# %% tags=["hide-input"]
 twin = cohorts.load("mass-twin").simulation["site"]
 scalp = {k: v for k, v in twin["channels"].items() if "EEG" in k}
 dense = simulator.night(
@@ -339,7 +339,7 @@ for axis, (title, values) in zip(axes.flat, maps.items(), strict=True):
 figure.suptitle("One simulated night, against linked mastoids", fontsize=9)
 plt.show()
 
-# %%
+# %% tags=["hide-input"]
 at = {title: dict(zip(names, v, strict=True)) for title, v in maps.items()}
 slow, fast, waves, alpha = at.values()
 ratios = {
@@ -358,7 +358,7 @@ for what, ratio in ratios.items():
 # Real hypnograms above, simulated ones below: of each set the night whose sleep statistics are nearest to the mean of
 # all. No night was picked for its beauty.
 
-# %%
+# %% tags=["hide-input"]
 MATCHED = {  # who sleeps and who reads, in the image of each real data set
     # Its experts see little N1 and N3, and its recordings begin well before lights off.
     "BOAS": {
@@ -400,7 +400,7 @@ matched = {
     for dataset in MATCHED
 }
 
-# %%
+# %% tags=["hide-input"]
 read_nights = {
     name: [r.hypnogram.stages for r in made] for name, made in matched.items()
 }
@@ -426,7 +426,7 @@ plt.show()
 # are the project's: means within half a standard deviation of the real nights, standard deviations within a factor of
 # 1.5. `gap` is the difference of the means in real standard deviations, `spread` the ratio of the standard deviations.
 
-# %%
+# %% tags=["hide-input"]
 COMPARED = [
     "total sleep time",
     "sleep efficiency",
@@ -474,13 +474,13 @@ def compare(dataset):
 
 compare("BOAS")
 
-# %%
+# %% tags=["hide-input"]
 compare("DOD-H")
 
 # %% [markdown]
 # The five-by-five matrix of transitions from one epoch to the next, real and simulated:
 
-# %%
+# %% tags=["hide-input"]
 figure, axes = plt.subplots(2, 2, figsize=(plotting.WIDTH, 6.2))
 for row, dataset in zip(axes, MATCHED, strict=True):
     pair = [
@@ -511,7 +511,7 @@ plt.show()
 # against the meta-analysis of {cite:t}`boulos2019normal` (N3 and REM from memory; N3 until 60 only); arousals by
 # decade against {cite:t}`boselli1998arousals`. The goal is the right sign and a factor of two.
 
-# %%
+# %% tags=["hide-input"]
 CITED = {  # per decade
     "total sleep time": -10.1,
     "sleep efficiency": -2.1,
@@ -564,7 +564,7 @@ judge(
 )
 slope_table
 
-# %%
+# %% tags=["hide-input"]
 RANGES = {  # years: arousals per hour of sleep of healthy persons
     (20, 40): (11, 15),
     (40, 60): (15, 19),
@@ -599,7 +599,7 @@ pd.DataFrame.from_dict(lines, orient="index")
 #
 # Five experts read each night of DOD-H, and five simulated ones each of its simulated counterparts.
 
-# %%
+# %% tags=["hide-input"]
 theirs = facts["DOD-H"]["agreement"]
 panel = agreement.between(
     [np.stack([h.stages for h in r.scorings]) for r in matched["DOD-H"]]
@@ -646,7 +646,7 @@ pd.DataFrame.from_dict(
 # easy, it would be as good as anything. (YASA is no part of the package; where it is not installed, this section
 # says so.)
 
-# %%
+# %% tags=["hide-input"]
 YASA = importlib.util.find_spec("yasa") is not None
 
 
@@ -730,7 +730,7 @@ def yasa_reads(recording, true, pages):
 read = parallel(full, [(i,) for i in range(nights)])
 ages, trues, features, seen, scored = zip(*read, strict=True)
 
-# %%
+# %% tags=["hide-input"]
 rows, person = {}, np.repeat(np.arange(nights), [t.size for t in trues])
 truth_all = np.concatenate(trues)
 if YASA:
@@ -796,7 +796,7 @@ table = pd.DataFrame.from_dict(
 )
 table
 
-# %%
+# %% tags=["hide-input"]
 if nights >= 4:
     scored_all = np.concatenate(scored)
     lda = statistics.score(
@@ -833,7 +833,7 @@ if nights >= 4:
 # rapid eye movements 3-10 per minute of REM (ranges from memory of the field, as `physiology.md` of the project's
 # workshop collects them); slow waves above all in N3.
 
-# %%
+# %% tags=["hide-input"]
 if YASA:
     young = [s[1] for s, age in zip(seen, ages, strict=True) if age < 45]
     old = [s[1] for s, age in zip(seen, ages, strict=True) if age >= 60]
@@ -892,7 +892,7 @@ detected
 # is tested on new persons of the same three, and on four others that differ in all of this; EEG, EOG and
 # chin, band powers and a linear discriminant. In the paper of AnySleep, too, hold-out sites cost something.
 
-# %%
+# %% tags=["hide-input"]
 TRAINING = ["shhs-twin", "dcsm-twin", "physionet2018-twin"]
 HELD_OUT = ["isruc-twin", "mass-twin", "dodh-twin", "dodo-twin"]
 
@@ -992,7 +992,7 @@ pd.DataFrame.from_dict(
 # needs no label. Nothing real chose anything in the training; the simulator's spectra were tuned on the first five
 # persons, so that the other five are the ones to believe.
 
-# %%
+# %% tags=["hide-input"]
 name = "simulated-to-real"
 if folder:
     manifest = cohorts.load("sleep-edf-npz")
@@ -1072,7 +1072,7 @@ if folder:
         notes="Trained on simulated nights; all scores are of real nights.",
     )
 
-# %%
+# %% tags=["hide-input"]
 record = results.latest(results.load_all()).get(name)
 if record:
     stored = results.predictions(record)
@@ -1112,7 +1112,7 @@ transfer
 # %% [markdown]
 # Real EEG; pooled over epochs, in brackets 95 % intervals from drawing persons again.
 
-# %%
+# %% tags=["hide-input"]
 if record:
     figure, axes = plt.subplots(1, 2, figsize=(plotting.WIDTH, 3.9))
     for axis, who, title in zip(
@@ -1133,7 +1133,7 @@ if record:
 # %% [markdown]
 # ## How long a night takes
 
-# %%
+# %% tags=["hide-input"]
 begun = time.perf_counter()
 simulator.night(seed, hours=8)
 print(
@@ -1148,7 +1148,7 @@ print(f"this page: {(time.perf_counter() - started) / 60:.1f} min")
 # Every goal, what was measured on this run, and whether it was met. What is not met is not hidden, and what it means is
 # written below.
 
-# %%
+# %% tags=["hide-input"]
 pd.DataFrame(verdicts).style.hide(axis="index").map(
     lambda cell: "color: #CC3311; font-weight: bold" if cell == "NO" else "",
     subset=["met"],

@@ -21,7 +21,7 @@ from sleeplib.stages import N1, N2, N3, REM, W
 
 WINDOW = 2 * RATE  # samples of a synthesis window; they overlap by half, so one starts every second
 _HZ = np.fft.rfftfreq(WINDOW, 1 / RATE)
-_TRANSITION = 4.0  # s
+_TRANSITION = 4.0  # s, sigma of the Gaussian that stages are blended with
 
 
 @dataclass(frozen=True)
@@ -59,22 +59,24 @@ def mixture(stages: np.ndarray, rate: int = 1) -> np.ndarray:
 
     No stage ends with a click: a transition takes about a quarter of a minute (a Gaussian of 4 s).
     """
-    n = stages.size // RATE
-    share = np.stack(
-        [(stages[: n * RATE].reshape(n, RATE) == k).mean(1, dtype=np.float32) for k in range(5)], axis=1
-    )
-    blend = gaussian_filter1d(share, _TRANSITION, axis=0)
+    blend = gaussian_filter1d(_shares(stages), _TRANSITION, axis=0)
     if rate > 1:
+        n = len(blend)
         at = (np.arange(n * rate) + 0.5) / rate - 0.5  # a second's share is that of its middle
         blend = np.stack([np.interp(at, np.arange(n), x) for x in blend.T], axis=1)
     return blend / blend.sum(1, keepdims=True)
 
 
+def _shares(stages: np.ndarray) -> np.ndarray:
+    """Share of each stage in each second (S, 5), from stages (T,) at 128 Hz."""
+    seconds = stages[: stages.size // RATE * RATE].reshape(-1, RATE)
+    return np.stack([(seconds == k).mean(1, dtype=np.float32) for k in range(5)], axis=1)
+
+
 def course(night: Night, up, rng) -> Course:
     """The slow processes behind the signals, on a grid of seconds (S,); `up` (S,) is 1 out of bed."""
     n = night.state.size // RATE
-    stages = night.stages.reshape(n, RATE)
-    stage = np.stack([(stages == k).mean(1, dtype=np.float32) for k in range(5)], axis=1)
+    stage = _shares(night.stages)
     arousal = (night.state != night.stages).reshape(n, RATE)
     awake = (night.state == W).reshape(n, RATE)
     arousal = (arousal & awake).mean(1, dtype=np.float32)
@@ -181,7 +183,7 @@ def _settling(awake, rng) -> np.ndarray:
     wakes = np.flatnonzero(np.diff(awake, prepend=awake[:1]) > 0.3)
     turns = np.concatenate([wakes, waveforms.times(rng, 0.008 * awake) // RATE])
     impulses = np.zeros(awake.size, np.float32)
-    impulses[turns] = np.exp(1.0 * rng.standard_normal(turns.size))
+    impulses[turns] = np.exp(rng.standard_normal(turns.size))
     return lfilter([1.0], [1, -0.6], impulses)
 
 
@@ -222,9 +224,8 @@ def background(rng, gain, spectra, electrodes, out: np.ndarray, chunk: int = 256
 def trains(c: Course, person: Person, electrodes, rng) -> list[waveforms.Train]:
     """All waveforms of the night; rates are per second."""
     awake, light, n2, n3, rem = (c.stage * (1 - c.arousal[:, None])).T
-    wave = np.sin(
-        2 * np.pi * np.arange(awake.size) / 50 + 0.6 * drift(rng, awake.size, 50)
-    )  # spindles come in trains
+    # Spindles come in trains, every fifty seconds or so.
+    wave = np.sin(2 * np.pi * np.arange(awake.size) / 50 + 0.6 * drift(rng, awake.size, 50))
     sigma = person.spindles / 60 * (1 + 0.9 * wave) * (n2 * (1 - 0.4 * c.depth) + 0.5 * n3 + 0.03 * light)
     lively = (1 - 0.8 * c.quiet) / 0.76  # 0.76: its mean, so that the night's densities stay the person's
     sigma *= lively
@@ -257,9 +258,8 @@ def chin(c: Course, person: Person, rng) -> np.ndarray:
     )
     tone *= np.exp(c.stage[:, W] * 0.45 * drift(rng, n, 20))
     tone += c.arousal * rng.uniform(0.2, 1.2) + 1.5 * _settling(c.stage[:, W], rng)
-    steps = np.interp(np.arange(n * 16) / 16, np.arange(n) + 0.5, tone).astype(
-        np.float32
-    )  # sixteen per second
+    # Sixteen steps a second: a twitch lasts two or three of them.
+    steps = np.interp(np.arange(n * 16) / 16, np.arange(n) + 0.5, tone).astype(np.float32)
     twitch = waveforms.times(rng, 0.12 * c.stage[:, REM] * c.phasic) // 8
     for lag in range(3):
         steps[np.minimum(twitch + lag, steps.size - 1)] += 0.5 * rng.exponential(1.0, twitch.size)
