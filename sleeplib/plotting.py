@@ -114,12 +114,19 @@ def spectrogram(x, rate: float, epoch_seconds: float = 30.0, start=None, ax=None
 
 
 def traces(
-    recording: Recording, onset: float, seconds: float = 30.0, channels=None, ax=None, lane: float = 100.0
+    recording: Recording,
+    onset: float,
+    seconds: float = 30.0,
+    channels=None,
+    ax=None,
+    lane: float = 100.0,
+    events=(),
 ):
     """Draw a page of signals, one under the other, as on a scorer's screen.
 
     EEG and EOG have `lane` microvolts from one line to the next, so that pages can be compared; waves that are larger
-    run into their neighbours. The chin is drawn to its own loudness in the whole night, in grey.
+    run into their neighbours. The chin is drawn to its own loudness in the whole night, in grey. Of `events`, arousals
+    are shaded and others (apneas, hypopneas) drawn as bars below.
     """
     channels = channels or recording.channels
     ax = _axes(ax, 0.5 * len(channels) + 0.6)
@@ -140,6 +147,14 @@ def traces(
     ax.plot([right, right], [-bar / lane / 2, bar / lane / 2], color="black", lw=2, clip_on=False)
     ax.text(right + seconds * 0.008, 0, f"{bar:g} µV", va="center", fontsize=8)
     ax.set(yticks=-np.arange(len(channels)), yticklabels=channels, ylim=(-len(channels) + 0.3, 1.0))
+    for event in events:
+        span = event.onset, event.onset + event.duration
+        if event.kind == "arousal":
+            ax.axvspan(*span, color=COLOURS["W"], alpha=0.25, lw=0)
+        else:
+            ax.plot(span, [0.2 - len(channels)] * 2, color=COLOURS["REM"], lw=4, solid_capstyle="butt")
+    if any(event.kind != "arousal" for event in events):
+        ax.set_ylim(-len(channels), 1.0)
     ax.set(xlim=(onset, onset + seconds), xlabel="time from the start of the recording (s)")
     ax.xaxis.grid(True, color="#dddddd", lw=0.5)
     return ax

@@ -104,3 +104,17 @@ def test_the_script_says_where_each_comes_from_and_how_it_is_called(gather):
         assert source in gather.__doc__
     for licence in ("ODC-BY", "CC0", "MIT"):
         assert licence in gather.__doc__
+
+
+def test_pictures_are_drawn_from_the_recording(gather, shared, tmp_path, monkeypatch):
+    if not (shared / "data/edf-samples").is_dir():
+        pytest.skip(f"{shared / 'data/edf-samples'} is not here")
+    monkeypatch.setattr(gather, "FILE", tmp_path / "real_nights.json")
+    gather.pictures(shared)
+    for name in ("real_panel.png", "real_arousal.png"):
+        assert (tmp_path / name).stat().st_size > 50_000 and (FOLDER / name).is_file()
+
+
+def test_marks_are_the_runs_of_a_channel_of_codes(gather):
+    codes = np.array([1, 0, 0, 10, 10, 0, 3, 3, 3])  # the first second of DREAMS' channels is no event
+    assert gather._marks(codes) == [(3.0, 2.0), (6.0, 3.0)]

@@ -9,7 +9,7 @@ from matplotlib.colors import to_rgb
 
 from sleeplib import plotting
 from sleeplib.errors import SleeplibError
-from sleeplib.recording import Recording
+from sleeplib.recording import Event, Recording
 from sleeplib.simulator import head
 from sleeplib.stages import STAGES
 
@@ -135,3 +135,12 @@ def test_a_topography_passes_through_its_values_and_draws_into_given_axes():
 def test_a_topography_of_an_unknown_electrode_is_told():
     with pytest.raises(SleeplibError, match="'XY'"):
         plotting.topography([1, 2, 3.0], ["Cz", "Pz", "XY"])
+
+
+def test_events_are_marked_where_they_are():
+    night = Recording([np.zeros(6000)], [100.0], ["C4-M1"])
+    marks = [Event("arousal", 10.0, 5.0), Event("apnea", 20.0, 12.0)]
+    axis = plotting.traces(night, 0.0, 60.0, events=marks)
+    shade = axis.patches[0].get_extents().transformed(axis.transData.inverted())
+    assert (shade.x0, shade.x1) == pytest.approx((10, 15))
+    assert any(list(line.get_xdata()) == [20.0, 32.0] for line in axis.lines)

@@ -85,3 +85,10 @@ def test_summary_leaves_out_what_a_night_does_not_have():
     assert table["share N2"][0] == pytest.approx(np.mean([50, 80, 500 / 11, 80]))
     assert table["share N2"][1] == pytest.approx(np.std([50, 80, 500 / 11, 80], ddof=1))
     assert set(table) > {f"bout {name}" for name in STAGES}
+
+
+def test_the_typical_night_is_the_middle_one():
+    def night(deep):
+        return np.repeat([W, N2, N3, N2, REM, W], [20, 300, deep, 300, 200, 20])
+
+    assert architecture.typical([night(20), night(300), night(140), night(150), night(900)]) in (2, 3)

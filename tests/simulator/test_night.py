@@ -512,3 +512,13 @@ def test_bad_arguments_get_one_clear_line(arguments, words):
     with pytest.raises(SleeplibError, match=words) as error:
         night(**arguments)
     assert "\n" not in str(error.value)
+
+
+def test_the_plan_of_the_night_can_be_changed():
+    early, late = (
+        night(5, hours=8, signals=False, architecture={"before": before}) for before in (1.0, 60.0)
+    )
+    onset = [(r.truth > W).argmax() / 128 / 60 for r in (early, late)]
+    assert onset[1] > onset[0] + 20
+    with pytest.raises(SleeplibError, match="known: before"):
+        night(5, signals=False, architecture={"bedtime": 1})
