@@ -205,7 +205,8 @@ print(
 # In the paper, N1 gains most from context. In this simulated cohort (`demo` size) it is REM, whose quiet
 # moments look like light sleep for an epoch but not for minutes. N1 gains little or nothing here, and neither
 # network finds many of its epochs: its bouts are short, and scorers, simulated as well as real, agree about it least
-# ({doc}`how_real_is_the_toy`), so that its labels teach little. The toy teaches what context is, not how much it is worth for each stage;
+# ({doc}`how_real_is_the_toy`), so that its labels teach little. The toy teaches what context is, not how much it is
+# worth for each stage;
 # {doc}`real_eeg` shows that on real nights.
 
 # %%
