@@ -109,6 +109,14 @@ def judge(what, goal, measured, met, real=""):
     )
 
 
+def cells(score):
+    """Metrics with their 95 % intervals by person, for a table."""
+    return {
+        what: f"{k * score[name]:.{d}f} ({k * score[name + '_low']:.{d}f}-{k * score[name + '_high']:.{d}f})"
+        for name, (what, k, d) in results.METRICS.items()
+    }
+
+
 def parallel(function, work):
     return Parallel(n_jobs=jobs)(delayed(function)(*item) for item in work)
 
@@ -310,9 +318,9 @@ def band_table(part):
     ours = spectra.by_stage([spectra.bands(x, 100) for x in epochs], stages)
     gap = ours["mean"] - np.array(real["bands"][part]["mean"])
     return pd.DataFrame(
-        gap.round(1),
-        index=STAGES,
-        columns=[f"{low:g}-{high:g} Hz" for low, high in spectra.BANDS],
+        gap.T.round(1),
+        columns=STAGES,
+        index=[f"{low:g}-{high:g} Hz" for low, high in spectra.BANDS],
     )
 
 
@@ -833,24 +841,27 @@ rows["the same with EOG"] = held_out(["C4-M1", "EOG"])
 rows["majority class"] = np.full(truth_all.size, N2)
 table = pd.DataFrame.from_dict(
     {
-        name: {
-            f"{k} (95 % by person)": f"{100 * s[k]:.1f} ({100 * s[k + '_low']:.1f}-{100 * s[k + '_high']:.1f})"
-            for k in ("accuracy", "kappa", "macro_f1")
-        }
-        | {
-            f"F1 {stage}": f"{100 * f:.0f}"
-            for stage, f in zip(
-                STAGES,
-                metrics.f1(metrics.confusion(truth_all, predicted)),
-                strict=True,
-            )
-        }
+        name: cells(statistics.score(truth_all, predicted, person))
         for name, predicted in rows.items()
-        for s in [statistics.score(truth_all, predicted, person)]
     },
     orient="index",
 )
 table
+
+# %% [markdown]
+# Pooled over epochs; in brackets 95 % intervals from drawing persons again. F1 of each stage, in percent:
+
+# %% tags=["hide-input"]
+pd.DataFrame.from_dict(
+    {
+        name: (
+            100 * metrics.f1(metrics.confusion(truth_all, predicted))
+        ).round()
+        for name, predicted in rows.items()
+    },
+    orient="index",
+    columns=STAGES,
+).astype(int)
 
 # %% tags=["hide-input"]
 on_real = results.latest(results.load_all())["real-eeg"]
@@ -892,8 +903,7 @@ if nights >= 4:
 # ## Detectors that were made for real nights
 #
 # YASA's detectors, per minute of each stage. Published: spindles 2-4 per minute of N2 in the young, 1-2 from 65 on;
-# rapid eye movements 3-10 per minute of REM (ranges from memory of the field, as `physiology.md` of the project's
-# workshop collects them); slow waves above all in N3.
+# rapid eye movements 3-10 per minute of REM (the field's ranges, from memory); slow waves above all in N3.
 
 # %% tags=["hide-input"]
 if YASA:
@@ -1036,10 +1046,7 @@ pd.DataFrame.from_dict(
     {
         name: {
             "persons": s["persons"],
-            **{
-                k: f"{s[k]:.2f} ({s[k + '_low']:.2f}-{s[k + '_high']:.2f})"
-                for k in ("accuracy", "kappa", "macro_f1")
-            },
+            **cells(s),
         }
         for name, s in scores.items()
     },
@@ -1154,10 +1161,7 @@ if record:
                 stored[row["system"]][rows_in],
                 stored["person"][rows_in],
             )
-            lines[(part, row["system"])] = {
-                k: f"{score[k]:.2f} ({score[k + '_low']:.2f}-{score[k + '_high']:.2f})"
-                for k in ("accuracy", "kappa", "macro_f1")
-            }
+            lines[(part, row["system"])] = cells(score)
             if row["system"] == model:
                 judge(
                     f"simulated to real, {part}: accuracy and kappa",

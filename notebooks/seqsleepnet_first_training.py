@@ -44,7 +44,7 @@ import numpy as np
 import torch
 
 from sleeplib import cohorts, plotting, protocol, results, simulator, store
-from sleeplib.analysis import metrics, statistics
+from sleeplib.analysis import architecture, metrics, statistics
 from sleeplib.models import weights
 from sleeplib.stages import STAGES
 
@@ -229,10 +229,12 @@ plt.show()
 # %% [markdown]
 # ## A night, staged
 #
-# The first test night: truth, prediction, errors (coloured by the true stage), and the posteriors of all five stages.
+# The test night whose sleep statistics are nearest to the mean of all test nights: truth, prediction, errors (coloured
+# by the true stage), and the posteriors of all five stages.
 
 # %% tags=["picture"]
-name = nights.ids[split["test"][0]]
+typical = architecture.typical([nights.stages(i) for i in split["test"]])
+name = nights.ids[split["test"][typical]]
 here = predictions.recording == name
 truth, label = predictions.truth[here], systems[0].label
 figure, axes = plt.subplots(
