@@ -44,6 +44,7 @@ if importlib.util.find_spec("sleeplib") is None:
 # %%
 import dataclasses
 import json
+import shutil
 import time
 import warnings
 from pathlib import Path
@@ -84,7 +85,7 @@ nights = 4  # simulated nights with signals, of healthy persons
 hours = 2.0  # of each; None: about eight
 repeats = 1  # simulated hypnograms for each real one
 slopes = 60  # simulated hypnograms between 20 and 80 years
-folder = ""  # of real nights (.npz of Sleep-EDF): train on simulated ones, test on them; empty: show the record
+sleep_edf = ""  # its 20 nights of 5-s epochs (.npz): train on simulated ones, test on them; empty: show the record
 site_persons = 2  # of each twin, to ask what a change of site costs
 persons = 40  # simulated ones to train on
 steps = 1500  # of that training
@@ -999,6 +1000,7 @@ def prepared_twin(cohort):
         limit=site_persons,
     )
     assert not failures, failures
+    shutil.rmtree(place)  # a gigabyte in all, made again in a minute
     return twin
 
 
@@ -1063,7 +1065,7 @@ pd.DataFrame.from_dict(
 
 # %% tags=["hide-input"]
 name = "simulated-to-real"
-if folder:
+if sleep_edf:
     manifest = cohorts.load("sleep-edf-npz")
     label = manifest.montage["EEG"]
     where = results.data_folder() / "cassette-twin"
@@ -1104,7 +1106,7 @@ if folder:
     )
     nights_real, _ = store.prepare(
         manifest,
-        Path(folder),
+        Path(sleep_edf),
         prepared / "sleep-edf-standardised",
         jobs,
         progress=False,
@@ -1150,7 +1152,7 @@ if record:
     lines = {}
     for part, who in {
         "persons 0-4 (spectra tuned on them)": order[:5],
-        "persons 5-9 (never looked at)": order[5:],
+        "persons 5-9 (nothing was tuned on them)": order[5:],
     }.items():
         rows_in = np.isin(stored["person"], who)
         if not rows_in.any():
@@ -1174,7 +1176,7 @@ if record:
     transfer = pd.DataFrame.from_dict(lines, orient="index")
     transfer.index.names = ["real nights of", "trained on simulated nights"]
 else:
-    transfer = f"no record {name}; name a folder of real nights to make one"
+    transfer = f"no record {name}; set sleep_edf to make one"
 transfer
 
 # %% [markdown]
@@ -1227,8 +1229,8 @@ pd.DataFrame(verdicts).style.hide(axis="index").map(
 #
 # - **Most of it was tuned.** The architecture of the nights was fitted to the very hypnograms it is compared with here
 #   (the other half of BOAS was never at hand), and spectra to five of ten persons. Agreement with them shows that the
-#   simulator *can* be like them, no more. The stagers and detectors of others, and the persons never looked at, are the
-#   stronger witnesses.
+#   simulator *can* be like them, no more. The stagers and detectors of others, and the persons on whom nothing was
+#   tuned, are the stronger witnesses.
 # - **Two laboratories, two truths.** BOAS and DOD-H disagree with each other about N1 and N3 by more than the simulator
 #   with either. Its physiology is the same for both; the simulated experts of BOAS have other habits.
 # - **Where it fails.** The verdicts say which bounds are missed. Awakenings of real sleepers lead into N1 more often
