@@ -91,4 +91,6 @@ def test_the_typical_night_is_the_middle_one():
     def night(deep):
         return np.repeat([W, N2, N3, N2, REM, W], [20, 300, deep, 300, 200, 20])
 
-    assert architecture.typical([night(20), night(300), night(140), night(150), night(900)]) == 1  # the mean is 302
+    assert (
+        architecture.typical([night(20), night(300), night(140), night(150), night(900)]) == 1
+    )  # the mean is 302
