@@ -1037,6 +1037,17 @@ scores |= {
     c: line([p for parts in everybody.values() for p in parts if p[3] == c])
     for c in twins
 }
+# Chance: the most frequent stage of the training nights, whatever the epoch.
+most = np.bincount(pooled.labels[pooled.labels <= REM]).argmax()
+scores |= {
+    f"majority class, {group}": line(
+        [
+            (truth, np.full_like(guess, most), *who)
+            for truth, guess, *who in parts
+        ]
+    )
+    for group, parts in everybody.items()
+}
 known_site, new_site = list(scores.values())[:2]
 judge(
     "hold-out sites cost something: macro F1 at known and at other sites",

@@ -118,14 +118,7 @@ def night(
     truth = _awake(macrostructure.simulate(person, hours, rng_night, plan), site.awake)
     channels = list(site.channels) if signals else []
     traces = microstructure.render(truth, person, site, rng_signals) if signals else []
-    readings = read_night(truth, rng_scorers, style, scorers, scoring)
-    seconds = SECONDS[scoring]
-    for stages in readings:  # everybody knows when the lights were on
-        first, last = (round(60 * minutes / seconds) for minutes in site.awake)
-        stages[:first] = stages[stages.size - last :] = W
-    hypnograms = [
-        Hypnogram(stages, seconds, scorer=f"simulated {i + 1}") for i, stages in enumerate(readings)
-    ]
+    hypnograms = _read(truth, rng_scorers, style, scorers, scoring, site.awake)
     marks = annotate_arousals(truth.events, style, rng_scorers, truth.stages)
     breaths = [event for event in truth.events if event.kind != "arousal"]
     name = id or (f"night-{seed}" if isinstance(seed, int | np.integer) else "night")
@@ -136,7 +129,7 @@ def night(
         id=name,
         start=_EVENING + timedelta(minutes=round(float(rng_night.normal(0, 25)) - site.awake[0])),
         subject=Subject(name, round(person.age, 1), person.sex, round(person.ahi, 1)),
-        hypnogram=Hypnogram(majority(readings), seconds, scorer="simulated"),
+        hypnogram=Hypnogram(majority([h.stages for h in hypnograms]), SECONDS[scoring], scorer="simulated"),
         scorings=hypnograms if scorers > 1 else [],
         events=sorted(marks + breaths, key=lambda e: e.onset),
         truth=truth.state,
@@ -155,6 +148,16 @@ def _cohort(site, scorer, scorers, scoring) -> tuple[Site, Scorer, int, str]:
     if scoring not in SECONDS:
         raise SleeplibError(f"scoring {scoring!r}: expected one of {', '.join(SECONDS)}")
     return settings(Site, site), settings(Scorer, scorer), int(scorers), scoring
+
+
+def _read(truth, rng, style, n, scoring, awake) -> list[Hypnogram]:
+    """What each of `n` scorers makes of the night; all of them know when the lights were on."""
+    seconds = SECONDS[scoring]
+    first, last = (round(60 * minutes / seconds) for minutes in awake)
+    readings = read_night(truth, rng, style, n, scoring)
+    for stages in readings:
+        stages[:first] = stages[stages.size - last :] = W
+    return [Hypnogram(stages, seconds, scorer=f"simulated {i + 1}") for i, stages in enumerate(readings)]
 
 
 def _awake(night: macrostructure.Night, minutes) -> macrostructure.Night:
