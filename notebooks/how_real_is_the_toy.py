@@ -310,8 +310,8 @@ for axis in [*axes[1, :2], axes[0, 2]]:
 plt.show()
 
 # %% [markdown]
-# Simulated minus real, in dB, band by band. First against the persons the simulator was tuned on, then against those
-# it never saw:
+# Simulated minus real, in dB: the mean over bands and stages, against the persons that the simulator was tuned on and
+# against those it was not, and band by band against the latter.
 
 
 # %% tags=["hide-input"]
