@@ -4,8 +4,8 @@ import numpy as np
 import torch
 
 from sleeplib.errors import SleeplibError
+from sleeplib.preparation import Preparation, log_power_images, prepared_signals
 from sleeplib.recording import Recording
-from sleeplib.store import Preparation, log_power_images, prepared_signals
 
 # The derivations of SeqSleepNet's experiments (section II) under their AASM names.
 PAPER_MONTAGE = {"EEG": "C4-M1", "EOG": "E1-M2 - E2-M2", "EMG": "Chin1-Chin2"}

@@ -1,4 +1,4 @@
-"""What every room passes on: `Recording`, `Hypnogram`, `Event`, `Subject`."""
+"""What every room passes on: `Recording` and its `Header`, `Hypnogram`, `Event`, `Subject`."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,9 +19,19 @@ class Subject:
     ahi: float | None = None
 
 
+# The vocabulary of events, as `cohorts.read` gives them in any cohort; "apnea" is one whose type nobody wrote down.
+AROUSAL = "arousal"
+APNEAS = ("obstructive apnea", "central apnea", "mixed apnea", "apnea")
+HYPOPNEA = "hypopnea"
+EVENTS = (AROUSAL, *APNEAS, HYPOPNEA)
+
+
 @dataclass(frozen=True)
 class Event:
-    """Something with a beginning and an end, in seconds from the start of the recording: an arousal, an apnea."""
+    """Something with a beginning and an end, in seconds from the start of the recording: an arousal, an apnea.
+
+    `kind` is one of `EVENTS`; straight from a file (`readers.read`) it is the text that stands there.
+    """
 
     kind: str
     onset: float
@@ -50,6 +60,25 @@ class Hypnogram:
         return self.stages != UNSCORED
 
 
+@dataclass(frozen=True)
+class Header:
+    """What a file says of itself before its signals are read: channels, `rates` (samples per second), `units`,
+    `samples` of each channel, `start` by the clock."""
+
+    channels: list[str]
+    rates: list[float]
+    units: list[str]
+    samples: list[int]
+    id: str = ""
+    start: datetime | None = None
+    subject: Subject | None = None
+
+    @property
+    def duration(self) -> float:
+        """Seconds from the first sample to the end of the longest channel."""
+        return max((n / rate for n, rate in zip(self.samples, self.rates, strict=True)), default=0.0)
+
+
 @dataclass
 class Recording:
     """One night: signals with their names and rates, and whatever is known about them.
@@ -69,6 +98,8 @@ class Recording:
         One of each scorer where there are several; empty otherwise.
     events : list of Event
         What an expert annotated.
+    gaps : list of (onset, duration)
+        Seconds in which the recorder was off (discontinuous EDF+); the signals hold zeros there.
     truth : array (T,) int8 or None
         Simulated nights only: the state at 128 Hz that produced the signals.
     true_events : list of Event
@@ -87,6 +118,7 @@ class Recording:
     truth: np.ndarray | None = None
     scorings: list[Hypnogram] = field(default_factory=list)
     true_events: list[Event] = field(default_factory=list)
+    gaps: list[tuple[float, float]] = field(default_factory=list)
 
     def __post_init__(self):
         if self.units is None:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from sleeplib import inference, models, readers, store
 from sleeplib.errors import SleeplibError
+from sleeplib.preparation import Preparation
 from sleeplib.recording import Hypnogram, Recording
-from sleeplib.store import Preparation
 from tests.models import naive
 
 

@@ -5,11 +5,12 @@ import pytest
 import torch
 
 from sleeplib import cohorts, protocol, store
+from sleeplib import preparation as preparation_of
 from sleeplib.errors import SleeplibError
 from sleeplib.models import weights
 from sleeplib.recording import Hypnogram, Recording, Subject
 
-PREPARATION = store.Preparation({"EEG": "C4"}, epoch_seconds=5.0)
+PREPARATION = preparation_of.Preparation({"EEG": "C4"}, epoch_seconds=5.0)
 SMALL = {"filters": 8, "hidden": 8, "attention": 8}
 SYSTEMS = [
     protocol.System(
@@ -101,7 +102,7 @@ def test_assess_leaves_out_persons_that_were_seen(nights, tmp_path):
     network.card["persons"]["train"] = sorted(set(nights.persons))
     with pytest.raises(SleeplibError, match="has seen all persons"):
         protocol.assess(network, nights, nights)
-    network.preparation = store.Preparation({"EEG": "C4"}, rate=50.0, epoch_seconds=5.0)
+    network.preparation = preparation_of.Preparation({"EEG": "C4"}, rate=50.0, epoch_seconds=5.0)
     with pytest.raises(SleeplibError, match=r"rate 100\.0, the network needs 50\.0"):
         protocol.assess(network, nights, nights)
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from sleeplib import cohorts, signals, store
+from sleeplib import preparation as preparation_of
 from sleeplib.errors import SleeplibError
 from sleeplib.readers.edf import write_edf
 from sleeplib.recording import Hypnogram, Recording, Subject
@@ -94,8 +95,13 @@ def test_a_bad_night_is_listed_and_the_rest_completes(root):
 
 
 def test_unscored_epochs_behind_the_end_do_no_harm():
-    recording, preparation = night(stages=[0, 1, 2, 9, 3, 9, 9, 9, 9]), store.Preparation({"EEG": "C4"})
-    cut, stages = store.align(recording, store.prepared_signals(recording, preparation), preparation)
+    recording, preparation = (
+        night(stages=[0, 1, 2, 9, 3, 9, 9, 9, 9]),
+        preparation_of.Preparation({"EEG": "C4"}),
+    )
+    cut, stages = preparation_of.align(
+        recording, preparation_of.prepared_signals(recording, preparation), preparation
+    )
     assert stages.tolist() == [0, 1, 2, 9, 3] and cut.shape == (1, 15_000)
 
 
@@ -109,34 +115,34 @@ def test_a_wrong_channel_stops_with_the_names_that_are_there(root):
 
 
 def test_stages_that_do_not_fit_the_signal_are_refused():
-    preparation = store.Preparation({"EEG": "C4"})
+    preparation = preparation_of.Preparation({"EEG": "C4"})
     recording = night(stages=np.zeros(8, int))
     with pytest.raises(SleeplibError, match="8 scored epochs from 0 s do not fit 150 s"):
-        store.align(recording, store.prepared_signals(recording, preparation), preparation)
+        preparation_of.align(recording, preparation_of.prepared_signals(recording, preparation), preparation)
     recording.hypnogram = None
     with pytest.raises(SleeplibError, match="no sleep stages"):
-        store.align(recording, np.zeros((1, 15_000)), preparation)
+        preparation_of.align(recording, np.zeros((1, 15_000)), preparation)
     recording.hypnogram = Hypnogram([0, 1], epoch_seconds=20)
     with pytest.raises(SleeplibError, match="epochs of 20 s"):
-        store.align(recording, np.zeros((1, 15_000)), preparation)
+        preparation_of.align(recording, np.zeros((1, 15_000)), preparation)
 
 
 def test_a_hypnogram_that_begins_later_cuts_the_signal():
-    preparation = store.Preparation({"EEG": "C4"})
+    preparation = preparation_of.Preparation({"EEG": "C4"})
     recording = night()
     recording.hypnogram = Hypnogram([2, 3], onset=45.0)
-    x = store.prepared_signals(recording, preparation)
-    cut, stages = store.align(recording, x, preparation)
+    x = preparation_of.prepared_signals(recording, preparation)
+    cut, stages = preparation_of.align(recording, x, preparation)
     assert np.array_equal(cut, x[:, 4500:10_500]) and stages.tolist() == [2, 3]
 
 
 def test_robust_scaling_and_offsets(tmp_path):
-    preparation = store.Preparation({"EEG": "C4"}, scaling="robust")
-    x = store.prepared_signals(night(offset=1e4), preparation)
+    preparation = preparation_of.Preparation({"EEG": "C4"}, scaling="robust")
+    x = preparation_of.prepared_signals(night(offset=1e4), preparation)
     assert np.abs(x).max() <= 20 and np.median(x) == pytest.approx(0, abs=1e-4)
     with pytest.raises(SleeplibError, match="choose none or robust"):
-        store.prepared_signals(night(), store.Preparation({"EEG": "C4"}, scaling="zscore"))
-    store.add(night(offset=1e4), tmp_path, store.Preparation({"EEG": "C4"}))
+        preparation_of.prepared_signals(night(), preparation_of.Preparation({"EEG": "C4"}, scaling="zscore"))
+    store.add(night(offset=1e4), tmp_path, preparation_of.Preparation({"EEG": "C4"}))
     sidecar = json.loads((tmp_path / "p1-a.json").read_text())
     assert sidecar["offset"][0] > 5e3, "an offset must not eat the 16 bits"
 
@@ -207,7 +213,9 @@ def test_an_index_from_before_standardised_images_means_decibels(root):
 
 def test_unknown_images_are_refused_before_anything_is_prepared(root):
     with pytest.raises(SleeplibError, match="'power' is not known; choose dB or standardised") as error:
-        store.log_power_images(np.zeros((1, 1, 3000)), store.Preparation({"EEG": "C4"}, images="power"))
+        preparation_of.log_power_images(
+            np.zeros((1, 1, 3000)), preparation_of.Preparation({"EEG": "C4"}, images="power")
+        )
     assert "\n" not in str(error.value)
     with pytest.raises(SleeplibError, match="'power' is not known; choose dB or standardised"):
         store.prepare(MANIFEST, root / "files", root / "store", progress=False, images="power")

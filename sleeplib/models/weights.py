@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from sleeplib import models, provenance
 from sleeplib.errors import SleeplibError
-from sleeplib.store import Preparation
+from sleeplib.preparation import Preparation
 
 
 def save(network, name: str, path: str | Path, preparation: Preparation, **card) -> Path:

@@ -9,8 +9,8 @@ import torch
 from sleeplib import models
 from sleeplib.errors import SleeplibError
 from sleeplib.models import weights
+from sleeplib.preparation import Preparation
 from sleeplib.sampling import Nights
-from sleeplib.store import Preparation
 
 NETWORKS = list(models.NETWORKS)
 SHAPE = {"channels": 2, "frames": 4}

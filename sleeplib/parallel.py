@@ -1,0 +1,56 @@
+"""Work side by side: everything parallel in this library is one call of `work`, which is one call of joblib."""
+
+from collections.abc import Callable, Iterable, Iterator, Sized
+
+from joblib import Parallel, delayed, parallel_config
+from tqdm import tqdm
+
+from sleeplib.errors import SleeplibError
+
+BACKENDS = ("loky", "threading", "ray")
+
+
+def work(
+    function: Callable, items: Iterable[tuple], jobs: int = 1, backend: str = "loky", desc: str = "",
+    unit: str = "night", progress: bool = True,
+) -> Iterator:  # fmt: skip
+    """Results of `function(*item)` for each item, in the order of the items, with a progress bar.
+
+    Parameters
+    ----------
+    items : sequence of tuples of arguments
+    jobs : how many side by side; the results are the same for any number
+    backend : "loky" (processes of this machine), "threading" (for work that waits) or "ray" (a Ray cluster: that of
+        the environment variable RAY_ADDRESS, else one started on this machine; needs the extra `cluster`)
+
+    Raises
+    ------
+    SleeplibError
+        If the backend is unknown, or Ray is not installed.
+    """
+    if backend not in BACKENDS:
+        raise SleeplibError(f"backend {backend!r} is not known; choose {', '.join(BACKENDS)}")
+    if backend == "ray":
+        _join_ray()
+    items = items if isinstance(items, Sized) else list(items)
+    with parallel_config(backend):
+        # Ray's backend of joblib cannot hand out results one by one.
+        as_they_come = "list" if backend == "ray" else "generator"
+        results = Parallel(n_jobs=min(jobs, len(items)) or 1, return_as=as_they_come)(
+            delayed(function)(*item) for item in items
+        )
+    yield from tqdm(results, total=len(items), desc=desc, unit=unit, disable=not progress or not len(items))
+
+
+def _join_ray() -> None:
+    """Let joblib know Ray, on the cluster of RAY_ADDRESS or on this machine."""
+    try:
+        import ray
+        from ray.util.joblib import register_ray
+    except ImportError as error:
+        raise SleeplibError(
+            "the backend ray needs the extra `cluster`: pip install 'sleeplib[cluster]'"
+        ) from error
+    if not ray.is_initialized():
+        ray.init(log_to_driver=False, include_dashboard=False, logging_level="ERROR")
+    register_ray()
