@@ -63,7 +63,6 @@ from sleeplib import (
     protocol,
     results,
     simulator,
-    store,
 )
 from sleeplib.analysis import (
     agreement,
@@ -72,6 +71,9 @@ from sleeplib.analysis import (
     spectra,
     statistics,
 )
+from sleeplib.cohorts.channels import Montage
+from sleeplib.prepare import prepare
+from sleeplib.recording import Header
 from sleeplib.sampling import Nights
 from sleeplib.stages import N1, N2, N3, REM, STAGES, W
 
@@ -346,7 +348,7 @@ gap
 # these stand beside what the literature says, not beside a picture.
 
 # %% tags=["hide-input"]
-twin = cohorts.load("mass-twin").simulation["site"]
+twin = cohorts.load("mass-c3").simulation["site"]
 scalp = {k: v for k, v in twin["channels"].items() if "EEG" in k}
 dense = simulator.night(
     seed, age=25, sex="F", ahi=1, hours=hours, site=twin | {"channels": scalp}
@@ -966,32 +968,37 @@ detected
 # chin, band powers and a linear discriminant. In the paper of AnySleep, too, hold-out sites cost something.
 
 # %% tags=["hide-input"]
-TRAINING = ["shhs-twin", "dcsm-twin", "physionet2018-twin"]
-HELD_OUT = ["isruc-twin", "mass-twin", "dodh-twin", "dodo-twin"]
+TRAINING = ["shhs", "dcsm", "phys"]
+HELD_OUT = ["isruc-sg1", "mass-c3", "dodh", "dodo"]
 
 
 def prepared_twin(cohort):
     """A twin with the channels of its montage alone, simulated and prepared."""
     manifest = cohorts.load(cohort)
-    used = " - ".join(manifest.montage.values()).split(" - ")
     site = dict(manifest.simulation["site"])
-    site["channels"] = {k: site["channels"][k] for k in used}
+    labels = list(site["channels"])
+    header = Header(labels, [1] * len(labels), [], [1] * len(labels))
+    roles = Montage(manifest.channels, header).roles(manifest.montage)
+    used = {label for role in roles for label in role.terms}
+    site["channels"] = {k: site["channels"][k] for k in labels if k in used}
     site["rates"] = {
         k: v for k, v in site.get("rates", {}).items() if k in used
     }
-    settings = manifest.simulation | {"site": site}
-    manifest = dataclasses.replace(manifest, simulation=settings)
+    plain = {"site": site, "others": {}, "variants": []}
+    manifest = dataclasses.replace(
+        manifest, simulation=manifest.simulation | plain
+    )
     length = f"{hours or 'whole'}"
     place = results.data_folder() / "toy" / length / cohort
     simulator.simulate(
-        vars(manifest),
+        manifest,
         place,
         persons=site_persons,
         hours=hours,
         jobs=jobs,
         progress=False,
     )
-    twin, failures = store.prepare(
+    twin, failures = prepare(
         manifest,
         place,
         results.data_folder() / "prepared" / "toy" / length / cohort,
@@ -1101,7 +1108,7 @@ if sleep_edf:
 
     parallel(write, [(i,) for i in range(persons)])
     prepared = results.data_folder() / "prepared"
-    toy, _ = store.prepare(
+    toy, _ = prepare(
         dataclasses.replace(
             manifest,
             name="cassette-twin",
@@ -1115,7 +1122,7 @@ if sleep_edf:
         limit=persons,
         images="standardised",
     )
-    nights_real, _ = store.prepare(
+    nights_real, _ = prepare(
         manifest,
         Path(sleep_edf),
         prepared / "sleep-edf-standardised",

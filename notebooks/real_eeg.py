@@ -42,8 +42,9 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from sleeplib import cohorts, plotting, protocol, results, store
+from sleeplib import cohorts, plotting, protocol, results
 from sleeplib.analysis import metrics, statistics
+from sleeplib.prepare import prepare
 from sleeplib.stages import STAGES
 
 plotting.use_style()
@@ -76,7 +77,7 @@ if folder:
     root = Path(folder)
     prepared = results.data_folder() / "prepared" / cohorts.load(cohort).name
     changes = {"montage": {"EEG": channel}} if channel else {}
-    nights, failures = store.prepare(
+    nights, failures = prepare(
         cohorts.load(cohort),
         root,
         prepared,

@@ -37,15 +37,15 @@ if importlib.util.find_spec("sleeplib") is None:
 
 # %%
 import time
-from dataclasses import asdict
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-from sleeplib import cohorts, plotting, protocol, results, simulator, store
+from sleeplib import cohorts, plotting, protocol, results, simulator
 from sleeplib.analysis import architecture, metrics, statistics
 from sleeplib.models import weights
+from sleeplib.prepare import prepare
 from sleeplib.stages import STAGES
 
 plotting.use_style()
@@ -76,14 +76,14 @@ jobs = 2  # processes for simulation and preparation
 manifest = cohorts.load("embedded")
 folder = results.data_folder() / cohort
 simulator.simulate(
-    asdict(manifest),
+    manifest,
     folder,
     persons=persons,
     hours=hours,
     jobs=jobs,
     progress=False,
 )
-nights, failures = store.prepare(
+nights, failures = prepare(
     manifest, folder, folder / "store", jobs, progress=False
 )
 split = cohorts.split(nights.persons, valid_persons, test_persons, seed)

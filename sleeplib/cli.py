@@ -1,4 +1,4 @@
-"""The door: `sleeplib simulate | prepare | train | evaluate | run`."""
+"""The door: `sleeplib cohorts | fetch | simulate | prepare | train | evaluate | run`."""
 
 import argparse
 import os
@@ -54,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"sleeplib {__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_simulate, _prepare, _train, _evaluate, _run):
+    for add in (_cohorts, _fetch, _simulate, _prepare, _train, _evaluate, _run):
         add(commands)
     return top
 
@@ -98,73 +98,156 @@ def _values(items: list[str]) -> dict:
     return {name: yaml.safe_load(value) for name, value in _pairs(items, "--set").items()}
 
 
-def _simulate(commands) -> None:
-    command = _command(
-        commands,
-        "simulate",
-        simulate,
-        "make a cohort of simulated nights",
+def _backend(command) -> None:
+    command.add_argument(
+        "--backend",
+        choices=("loky", "ray"),
+        default="loky",
+        help="ray: on a Ray cluster, that of RAY_ADDRESS or one on this machine (needs the extra `cluster`)",
     )
+
+
+def _cohorts(commands) -> None:
+    command = _command(commands, "cohorts", cohorts_table, "list the cohorts that have a manifest")
+    command.add_argument(
+        "cohort", nargs="*", help="names or paths of manifests (default: all); one alone is told whole"
+    )
+
+
+def cohorts_table(a) -> None:
+    """List cohorts: persons, recordings, access, channels, rates, scoring; one alone with what is peculiar to it."""
+    from sleeplib import cohorts
+
+    manifests = [cohorts.load(name) for name in a.cohort or cohorts.names()]
+    print(
+        cohorts.describe(manifests[0])
+        if len(manifests) == 1
+        else cohorts.table(manifests).to_string(index=False)
+    )
+
+
+def _fetch(commands) -> None:
+    command = _command(commands, "fetch", fetch, "download a cohort, or what is published beside it")
+    command.add_argument("cohort", help="manifest by name or path, or `splits` for the published splits")
+    command.add_argument("--out", type=Path, help="folder of the files (default: data/COHORT)")
+    command.add_argument("--base-url", metavar="URL", help="a mirror to take the files from")
+    command.add_argument("--only", metavar="GLOB", help="only files whose path fits, such as '*SC400*'")
+    command.add_argument("--limit", type=_positive, metavar="N", help="only the first N files")
+    command.add_argument("--jobs", type=_positive, default=4, help="files at a time")
+    command.add_argument(
+        "--verify", action="store_true", help="read all files again to compare their checksums"
+    )
+    command.add_argument("--force", action="store_true", help="replace files that have another checksum")
+
+
+def fetch(a) -> int:
+    """Download the files of a cohort; those that stand already are not fetched again, those cut off are resumed.
+
+    A file counts only once its checksum is right. NSRR's cohorts need a token in the environment variable NSRR_TOKEN;
+    of restricted cohorts the command says how to get them, and checks the files that you have put in place.
+    """
+    from sleeplib import cohorts
+    from sleeplib.cohorts import downloads
+    from sleeplib.results import data_folder
+
+    out = a.out or data_folder() / Path(a.cohort).stem
+    if a.cohort == "splits":
+        for name in ("usleep", "seqsleepnet"):
+            print(downloads.fetch_split(name, out, a.base_url))
+        return 0
+    manifest = cohorts.load(a.cohort)
+    download = downloads.Download.from_manifest(manifest.download)
+    options = {"only": a.only, "limit": a.limit, "jobs": a.jobs, "verify": a.verify, "force": a.force}
+    report = downloads.fetch(manifest.name, manifest.access, download, out, a.base_url, **options)
+    for problem in report.problems():
+        print(f"sleeplib: {problem}", file=sys.stderr)
+    print(report)
+    if manifest.access.get("kind") == "agreement" and out.is_dir():
+        return _in_place(manifest, out)
+    return 1 if report.failed or report.missing else 0
+
+
+def _in_place(manifest, out: Path) -> int:
+    """Say what of a restricted cohort lies in its folder, and whether it can be read."""
+    from sleeplib.prepare import survey
+
+    seen = survey(manifest, out, None)
+    print(f"{out}: {len(seen)} of {manifest.recordings or 'unknown'} recordings are in place")
+    return _surveyed(seen)
+
+
+def _simulate(commands) -> None:
+    command = _command(commands, "simulate", simulate, "make a cohort of simulated nights")
     command.add_argument(
         "cohort",
         nargs="?",
         default="embedded",
-        help="manifest by name (embedded, or a twin of a real cohort such as shhs-twin) or path; it holds the seed, "
-        "the population, the site and its scorers",
+        help="manifest by name or path; it holds the seed, the population, the site and its scorers",
     )
-    command.add_argument("--out", type=Path, help="folder of the files (default: data/COHORT)")
     command.add_argument(
-        "--persons", type=_positive, help="instead of the manifest's number (default: the manifest's)"
+        "--like",
+        metavar="COHORT",
+        help="make a twin of a real cohort: simulated nights in its folders, file names, labels and formats",
+    )
+    command.add_argument(
+        "--out", type=Path, help="folder of the files (default: data/COHORT, data/COHORT-twin)"
+    )
+    command.add_argument(
+        "-n", "--persons", type=_positive, help="instead of the manifest's number (default: the manifest's)"
     )
     command.add_argument(
         "--hours", type=float, help="length of each night (default: the manifest's, about 8)"
     )
     _jobs(command)
+    _backend(command)
 
 
 def simulate(a) -> None:
-    """Simulate a cohort: one EDF+ file per night with its hypnogram as annotations, and participants.tsv.
+    """Simulate a cohort: the files of its nights, with the table of its participants.
 
-    Beside it stand the truth at 128 Hz (truth/*.tsv) and, where a cohort has several scorers, the hypnogram of each
-    (scorer_1/*.json and so on). The same manifest gives the same bytes, whatever the number of jobs; an interrupted
-    run goes on where it stopped.
+    Beside them stands the truth at 128 Hz (truth/*.tsv). The same manifest gives the same bytes, whatever the number of
+    jobs; an interrupted run goes on where it stopped.
     """
-    from dataclasses import asdict
-
     from sleeplib import cohorts, simulator
     from sleeplib.results import data_folder
 
-    manifest = cohorts.load(a.cohort)
-    if not manifest.simulation:
+    manifest = cohorts.load(a.like or a.cohort)
+    if not a.like and not manifest.simulated:
         raise SleeplibError(
-            f"{manifest.name} is a cohort of real nights: there is no `simulation` in its manifest"
+            f"{manifest.name} is a cohort of real nights; for its twin: sleeplib simulate --like {manifest.name}"
         )
-    out = a.out or data_folder() / manifest.name
-    paths = simulator.simulate(asdict(manifest), out, persons=a.persons, hours=a.hours, jobs=a.jobs)
-    persons = len({subject.id for path, subject in cohorts.recordings(manifest, out) if path in paths})
-    scorers = manifest.simulation.get("scorers", 1)
-    beside = "truth/" + (f", scorer_1/ to scorer_{scorers}/" if scorers > 1 else "")
-    print(
-        f"{len(paths)} simulated nights of {persons} persons in {out}: EDF+ files, participants.tsv, {beside}"
+    out = a.out or data_folder() / (manifest.name + ("-twin" if a.like else ""))
+    paths = simulator.simulate(
+        manifest, out, persons=a.persons, hours=a.hours, jobs=a.jobs, backend=a.backend
     )
+    found = {entry.signals: entry.subject.id for entry in cohorts.recordings(manifest, out)}
+    persons = len({found[path] for path in paths})
+    print(f"{len(paths)} simulated nights of {persons} persons in {out}, their truth in {out / 'truth'}")
 
 
 def _prepare(commands) -> None:
-    command = _command(
-        commands,
-        "prepare",
-        prepare,
-        "read a cohort into a store of prepared nights",
-    )
-    command.add_argument("cohort", help="manifest by name or path, such as embedded or sleep-edf-npz")
+    command = _command(commands, "prepare", prepare, "read a cohort into a store of prepared nights")
+    command.add_argument("cohort", help="manifest by name or path, such as embedded or shhs")
     command.add_argument("--root", type=Path, required=True, help="folder that holds the cohort's files")
-    command.add_argument("--out", type=Path, required=True, help="folder of the store")
-    command.add_argument("--rate", type=float, default=100.0, help="samples per second")
+    command.add_argument("--out", type=Path, help="folder of the store")
+    command.add_argument(
+        "--for",
+        dest="network",
+        choices=("seqsleepnet", "anysleep"),
+        default="seqsleepnet",
+        help="seqsleepnet: one EEG, EOG and EMG at 100 Hz; anysleep: every EEG and EOG at 128 Hz, scaled and clipped",
+    )
+    command.add_argument("--rate", type=float, help="samples per second (default: 100 or 128, by --for)")
     command.add_argument(
         "--scaling",
-        choices=("none", "robust"),
+        choices=("none", "robust", "robust-authors"),
+        help="robust: median and IQR, then clipped to +-20; robust-authors: clipped first (default: by --for)",
+    )
+    command.add_argument(
+        "--filters",
+        choices=("none", "seqsleepnet"),
         default="none",
-        help="robust: median and IQR, clipped to +-20",
+        help="seqsleepnet: of the authors' program",
     )
     command.add_argument(
         "--montage",
@@ -173,31 +256,88 @@ def _prepare(commands) -> None:
         default=[],
         help="channels to use instead of the manifest's; 'A - B' is a difference",
     )
+    command.add_argument("--limit", type=_positive, metavar="N", help="only the first N recordings")
+    command.add_argument(
+        "--dry-run", action="store_true", help="only look at the headers and say what would be done"
+    )
     _jobs(command)
+    _backend(command)
 
 
 def prepare(a) -> int:
-    """Read each recording of a cohort, form the manifest's channels, resample, and align signals with stages.
+    """Read each recording of a cohort, derive its channels, resample, scale, and align signals with stages.
 
-    The store holds int16 arrays and an index. Recordings that cannot be used are listed and skipped, the rest
-    completes (exit code 1); nights that are done already are kept.
+    The store holds int16 arrays, an index, and a report of the quality of every channel (quality.tsv, quality.png).
+    Recordings that cannot be used are listed and skipped, the rest completes (exit code 1); nights that are done
+    already are kept.
     """
-    from sleeplib import cohorts, store
+    from sleeplib import cohorts
+    from sleeplib.preparation import anysleep
+    from sleeplib.prepare import survey
 
-    changes = {"rate": a.rate, "scaling": a.scaling}
+    manifest, recipe = cohorts.load(a.cohort), {"filters": a.filters}
+    if a.network == "anysleep":
+        recipe |= {key: getattr(anysleep(), key) for key in ("montage", "rate", "scaling")}
+    recipe |= {key: value for key, value in (("rate", a.rate), ("scaling", a.scaling)) if value}
     if a.montage:
-        changes["montage"] = _pairs(a.montage, "--montage")
-    prepared, failures = store.prepare(cohorts.load(a.cohort), a.root, a.out, a.jobs, **changes)
+        recipe["montage"] = _pairs(a.montage, "--montage")
+    if a.dry_run:
+        return _surveyed(
+            survey(manifest, a.root, recipe.get("montage", manifest.montage), a.jobs, backend=a.backend)
+        )
+    if a.out is None:
+        raise SleeplibError("prepare needs --out, the folder of the store (or --dry-run)")
+    return _prepared(manifest, a, recipe)
+
+
+def _prepared(manifest, a, recipe: dict) -> int:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from sleeplib import plotting
+    from sleeplib.prepare import REPORT
+    from sleeplib.prepare import prepare as prepare_cohort
+
+    store, failures = prepare_cohort(
+        manifest, a.root, a.out, a.jobs, limit=a.limit, backend=a.backend, **recipe
+    )
     for failure in failures:
         print(f"sleeplib: {failure}", file=sys.stderr)
-    hours = sum(e["n_epochs"] for e in prepared.recordings) * prepared.epoch_seconds / 3600
-    channels = ", ".join(f"{role} ({channel})" for role, channel in prepared.preparation.montage.items())
-    print(
-        f"{len(prepared)} nights of {len(set(prepared.persons))} persons, {hours:.1f} h of {channels} in {a.out}"
+    plotting.use_style()
+    plotting.quality(store).savefig(a.out / "quality.png")
+    hours = store.lengths.sum() * store.epoch_seconds / 3600
+    montage = store.preparation.montage
+    channels = (
+        ", ".join(f"{role} ({_told(channel)})" for role, channel in montage.items())
+        if montage
+        else (f"{len(store.channels)} channels ({', '.join(store.channels)})")
     )
+    print(f"{len(store)} nights of {len(set(store.persons))} persons, {hours:.1f} h of {channels} in {a.out}")
+    noted = sum(bool(store.quality(i)["notes"]) for i in range(len(store)))
+    print(f"{noted} of them with something to note: see {a.out / REPORT} and quality.png")
     if failures:
         print(f"{len(failures)} recordings could not be used; they are listed in {a.out / 'index.json'}")
     return 1 if failures else 0
+
+
+def _told(channel) -> str:
+    """A derivation, or its alternatives, in words."""
+    return channel if isinstance(channel, str) else " or ".join(channel)
+
+
+def _surveyed(seen) -> int:
+    """Print what a look at the headers found."""
+    from collections import Counter
+
+    bad = [one for one in seen if one.problem]
+    good = [one for one in seen if not one.problem]
+    for one in bad[:20]:
+        print(f"sleeplib: {one.id}: {one.problem}", file=sys.stderr)
+    hours, persons = sum(one.hours for one in good), len({one.person for one in good})
+    print(f"{len(good)} of {len(seen)} recordings can be prepared: {hours:,.1f} h of {persons} persons")
+    for name, n in Counter(name for one in good for name in one.channels).items():
+        print(f"  {name:<14} in {n}")
+    return 1 if bad else 0
 
 
 def _train(commands) -> None:

@@ -270,3 +270,35 @@ def topography(values, electrodes, ax=None, title: str = "", unit: str = ""):
     ax.axis("off")
     ax.figure.colorbar(mesh, ax=ax, label=unit, shrink=0.75, pad=0.02)
     return ax
+
+
+def quality(store, most: int = 60):
+    """Draw how much of each channel of a store cannot be used, and how strong the channels are.
+
+    Above, the share of each recording (column) and channel (row) that is flat, disconnected or clipped; where there are
+    more than `most` recordings, the worst of them. Below, the standard deviations of all recordings by channel.
+    """
+    names = store.channels
+    measured = [store.quality(i).get("channels", {}) for i in range(len(store))]
+    nothing = dict.fromkeys(("sd", "flat", "disconnected", "clipped"), np.nan)
+    values = {key: np.array([[m.get(n, nothing)[key] for n in names] for m in measured]) for key in nothing}
+    bad = 100 * np.clip(values["flat"] + values["disconnected"] + values["clipped"], 0, 1)
+    worst = np.sort(np.argsort(-np.nan_to_num(bad).max(1), kind="stable")[:most])
+    height = 1.2 + 0.2 * len(names)
+    figure, (above, below) = plt.subplots(2, 1, figsize=(WIDTH, 2 * height))
+    image = above.imshow(bad[worst].T, aspect="auto", cmap="Reds", vmin=0, vmax=20, interpolation="nearest")
+    above.set_facecolor("#DDDDDD")
+    above.set(yticks=range(len(names)), yticklabels=names, xlabel=f"recording ({len(worst)} of {len(store)})")
+    if len(worst) <= 16:
+        above.set_xticks(range(len(worst)), [store.ids[i][:14] for i in worst], rotation=40, ha="right")
+    figure.colorbar(image, ax=above, label="unusable (%)", extend="max")
+    columns = [column[np.isfinite(column) & (column > 0)] for column in values["sd"].T]
+    below.boxplot(
+        columns, orientation="horizontal", widths=0.6, flierprops={"ms": 3}, medianprops={"color": "#CC3311"}
+    )
+    below.set(yticks=range(1, len(names) + 1), yticklabels=names, xscale="log")
+    below.invert_yaxis()
+    below.set_xlabel("standard deviation of an epoch, median of the recording (uV)")
+    kind = "simulated" if store.simulated else "real"
+    above.set_title(f"{store.cohort}: {len(store)} {kind} recordings; grey: no such channel")
+    return figure

@@ -5,28 +5,47 @@ from dataclasses import dataclass
 import numpy as np
 
 from sleeplib import signals
+from sleeplib.cohorts.channels import Montage, derive
 from sleeplib.errors import SleeplibError
-from sleeplib.recording import Recording
+from sleeplib.recording import Header, Hypnogram, Recording
+from sleeplib.stages import UNSCORED
+
+_KNOWN = {
+    "scaling": ("none", "robust", "robust-authors"),
+    "filters": ("none", "seqsleepnet"),
+    "images": ("dB", "standardised"),
+}
 
 
 @dataclass(frozen=True)
 class Preparation:
     """How nights are prepared. Defaults: SeqSleepNet (100 Hz, no scaling: its image is z-scored per frequency bin)."""
 
-    montage: dict[str, str]
+    # Role: derivation, or several of which the first that can be formed counts. None: every EEG and EOG channel.
+    montage: dict | None
     rate: float = 100.0
-    scaling: str = "none"  # or "robust": median and inter-quartile range, clipped to +-20 (AnySleep)
+    # "robust": median and inter-quartile range, then clipped to +-20 (AnySleep, section 4.2); "robust-authors": in the
+    # order of the authors' code, clipped to +-20 inter-quartile ranges about zero first.
+    scaling: str = "none"
     epoch_seconds: float = 30.0
     images: str = (
         "dB"  # or "standardised": each frequency bin z-scored over its recording, for montages never seen
     )
+    filters: str = (
+        "none"  # or "seqsleepnet": those of the authors' program, of which the paper does not speak
+    )
 
     def __post_init__(self):
-        for setting, known in (("scaling", ("none", "robust")), ("images", ("dB", "standardised"))):
+        for setting, known in _KNOWN.items():
             if getattr(self, setting) not in known:
                 raise SleeplibError(
                     f"{setting} {getattr(self, setting)!r} is not known; choose {' or '.join(known)}"
                 )
+
+
+def anysleep(**changes) -> Preparation:
+    """The preparation of AnySleep and U-Sleep: every EEG and EOG channel at 128 Hz, robustly scaled (section 4.2)."""
+    return Preparation(**{"montage": None, "rate": 128.0, "scaling": "robust"} | changes)
 
 
 def log_power_images(epochs: np.ndarray, preparation: Preparation) -> np.ndarray:
@@ -43,11 +62,35 @@ def prepared_signals(recording: Recording, preparation: Preparation) -> np.ndarr
     SleeplibError
         If a channel is missing.
     """
-    rows = [
-        signals.resample(*recording.channel(name), preparation.rate) for name in preparation.montage.values()
-    ]
-    x = np.stack([row[: min(map(len, rows))] for row in rows])
-    return signals.clip(signals.robust_scale(x)) if preparation.scaling == "robust" else x
+    lengths = [len(x) for x in recording.signals]
+    header = Header(recording.channels, recording.rates, recording.units, lengths, recording.id)
+    montage = preparation.montage or {label: label for label in recording.channels}
+
+    def read(labels):
+        chosen = [recording.channels.index(label) for label in labels]
+        rows, rates = [recording.signals[i] for i in chosen], [recording.rates[i] for i in chosen]
+        return Recording(rows, rates, labels, recording.id)
+
+    derived = [(derive(d, read), d.type) for d in Montage({}, header).roles(montage)]
+    rows = [prepared(*signal, kind, preparation) for signal, kind in derived]
+    return np.stack([row[: min(map(len, rows))] for row in rows])
+
+
+def prepared(x: np.ndarray, rate: float, kind: str, preparation: Preparation) -> np.ndarray:
+    """One channel (T,) float32 at the preparation's rate: filtered, resampled, scaled and clipped as it says.
+
+    Parameters
+    ----------
+    kind : "EEG", "EOG" or "EMG"; the authors' filters differ
+    """
+    if preparation.filters == "seqsleepnet":
+        x = signals.seqsleepnet_filter(x, rate, kind)
+    x = signals.resample(x, rate, preparation.rate)
+    if preparation.scaling == "robust":
+        return signals.clip(signals.robust_scale(x))
+    if preparation.scaling == "robust-authors":
+        return signals.robust_scale(signals.clip_about_zero(x))
+    return x
 
 
 def align(recording: Recording, x: np.ndarray, preparation: Preparation) -> tuple[np.ndarray, np.ndarray]:
@@ -58,22 +101,62 @@ def align(recording: Recording, x: np.ndarray, preparation: Preparation) -> tupl
     SleeplibError
         If there is no hypnogram, its epochs have another length, or it does not fit the signal's duration.
     """
-    hypnogram, seconds = recording.hypnogram, preparation.epoch_seconds
-    if hypnogram is None:
+    if recording.hypnogram is None:
         raise SleeplibError(f"{recording.id}: no sleep stages in the file")
-    if not np.isclose(hypnogram.epoch_seconds, seconds):
-        raise SleeplibError(
-            f"{recording.id}: epochs of {hypnogram.epoch_seconds:g} s; those of this cohort have {seconds:g} s"
-        )
-    start, size = round(hypnogram.onset * preparation.rate), round(seconds * preparation.rate)
-    whole = (x.shape[1] - start) // size
-    scored = np.flatnonzero(hypnogram.scored)
+    starts, stages = place(recording.hypnogram, x.shape[1], preparation, recording.gaps, recording.id)
+    return cut(x, starts, preparation), stages
+
+
+def place(
+    hypnogram: Hypnogram, samples: int, preparation: Preparation, gaps=(), name: str = ""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where each epoch lies in the signals, and its stage.
+
+    Epochs that lie in a gap of the recording become unscored. Where epochs of 30 s are wanted, those of 20 s are
+    widened by 5 s on both sides, and the first and the last are dropped (SeqSleepNet, section V-A).
+
+    Parameters
+    ----------
+    samples : of the signals, at the preparation's rate
+    gaps : (onset, duration) in s
+
+    Returns
+    -------
+    starts : array (N,) int, first sample of each epoch
+    stages : array (N,) int8
+
+    Raises
+    ------
+    SleeplibError
+        If the epochs have another length, or the scored ones do not fit the signals.
+    """
+    rate, wanted, own = preparation.rate, preparation.epoch_seconds, hypnogram.epoch_seconds
+    widened = np.isclose(own, 20) and np.isclose(wanted, 30)
+    if not widened and not np.isclose(own, wanted):
+        raise SleeplibError(f"{name}: epochs of {own:g} s; those of this cohort have {wanted:g} s")
+    size, start = round(wanted * rate), round(hypnogram.onset * rate)
+    step = round(own * rate)
+    starts = start + step * np.arange(len(hypnogram)) - (size - step) // 2
+    stages = hypnogram.stages.copy()
+    if widened:
+        starts, stages = starts[1:-1], stages[1:-1]
+    whole = int(np.searchsorted(starts, samples - size, side="right"))
+    scored = np.flatnonzero(stages != UNSCORED)
     needed = scored[-1] + 1 if len(scored) else 0  # archives fill hypnograms up with unscored hours
     # The last epoch may be cut off by the end of the recording; more than that is another recording's hypnogram.
     if whole < 1 or not needed or needed > whole + 1:
         raise SleeplibError(
-            f"{recording.id}: {needed} scored epochs from {hypnogram.onset:g} s do not fit "
-            f"{x.shape[1] / preparation.rate:g} s of signal"
+            f"{name}: {needed} scored epochs from {hypnogram.onset:g} s do not fit {samples / rate:g} s of signal"
         )
-    n = min(len(hypnogram), whole)
-    return x[:, start : start + n * size], hypnogram.stages[:n]
+    starts, stages = starts[:whole], stages[:whole]
+    for onset, duration in gaps:
+        stages[(starts + size > onset * rate) & (starts < (onset + duration) * rate)] = UNSCORED
+    return starts, stages
+
+
+def cut(x: np.ndarray, starts: np.ndarray, preparation: Preparation) -> np.ndarray:
+    """The epochs of signals `(..., T)` laid end to end."""
+    size = round(preparation.epoch_seconds * preparation.rate)
+    if len(starts) < 2 or np.all(np.diff(starts) == size):
+        return x[..., starts[0] : starts[-1] + size]
+    return x[..., (starts[:, None] + np.arange(size)).ravel()]

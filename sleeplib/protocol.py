@@ -92,7 +92,8 @@ def _code() -> str:
     """Digest of the code that decides predictions: finished work of other code is not reused."""
     here = Path(__file__).parent
     rooms = [
-        here / f"{room}.py" for room in ("signals", "store", "sampling", "training", "inference", "protocol")
+        here / f"{room}.py"
+        for room in ("signals", "store", "sampling/sequences", "training", "inference", "protocol")
     ]
     return hashlib.sha256(
         b"".join(p.read_bytes() for p in rooms + sorted((here / "models").glob("*.py")))

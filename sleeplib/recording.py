@@ -63,7 +63,7 @@ class Hypnogram:
 @dataclass(frozen=True)
 class Header:
     """What a file says of itself before its signals are read: channels, `rates` (samples per second), `units`,
-    `samples` of each channel, `start` by the clock."""
+    `samples` of each channel, `start` by the clock, and `gaps` (onset, duration) in seconds between its records."""
 
     channels: list[str]
     rates: list[float]
@@ -72,6 +72,7 @@ class Header:
     id: str = ""
     start: datetime | None = None
     subject: Subject | None = None
+    gaps: tuple[tuple[float, float], ...] = ()
 
     @property
     def duration(self) -> float:

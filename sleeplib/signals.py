@@ -3,7 +3,7 @@
 from fractions import Fraction
 
 import numpy as np
-from scipy.signal import get_window, resample_poly
+from scipy.signal import filtfilt, firwin, get_window, resample_poly
 
 from sleeplib.errors import SleeplibError
 
@@ -37,6 +37,30 @@ def robust_scale(x: np.ndarray) -> np.ndarray:
 def clip(x: np.ndarray, limit: float = 20.0) -> np.ndarray:
     """Clip a scaled signal to +-`limit` inter-quartile ranges (AnySleep: 20)."""
     return np.clip(x, -limit, limit)
+
+
+def clip_about_zero(x: np.ndarray, limit: float = 20.0) -> np.ndarray:
+    """Clip to +-`limit` inter-quartile ranges about zero, before anything is subtracted (code of AnySleep's authors).
+
+    Equal to the paper's order only where the median is near zero; a signal with a large offset is flattened.
+    """
+    low, high = np.percentile(x, [25, 75], axis=-1, keepdims=True)
+    edge = limit * (high - low)
+    return np.clip(x, -edge, edge).astype(np.float32)
+
+
+def seqsleepnet_filter(x: np.ndarray, rate: float, kind: str) -> np.ndarray:
+    """The filters of SeqSleepNet's program, which its paper does not mention: FIR of order 100, forwards and backwards.
+
+    EEG and EOG pass from 0.3 to 40 Hz; EMG passes above 10 Hz, without 49-51 and 59-61 Hz. Edges that the rate cannot
+    hold are left out.
+    """
+    edges = {"EMG": [([49, 51], "bandstop"), ([59, 61], "bandstop"), (10, "highpass")]}
+    for edge, how in edges.get(kind, [([0.3, 40], "bandpass")]):
+        if np.max(edge) < rate / 2:
+            taps = firwin(101, edge, pass_zero=how, fs=rate)
+            x = filtfilt(taps, 1.0, x).astype(np.float32)
+    return x
 
 
 def log_power_image(x: np.ndarray, rate: float = 100.0) -> np.ndarray:

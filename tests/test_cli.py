@@ -123,7 +123,7 @@ def test_bad_input_gets_one_clear_line(road, tmp_path, capsys):
         capsys, "prepare", "embedded", "--root", tmp_path / "x", "--out", tmp_path / "y"
     )
     wrong = ["prepare", "embedded", "--root", road / "edf", "--out", tmp_path / "y", "--jobs", 1, "--montage"]
-    assert "no channel 'Oz'; it has F3-M2" in fails(capsys, *wrong, "EEG=Oz")
+    assert "no channel 'Oz' for EEG; it has F3-M2" in fails(capsys, *wrong, "EEG=Oz")
     assert "NAME=VALUE" in fails(capsys, *wrong, "EEG")
     assert "sleeplib prepare" in fails(
         capsys, "train", "seqsleepnet", "--store", tmp_path, "--out", tmp_path / "r"

@@ -1,7 +1,6 @@
 """Fusing decisions, and whole nights."""
 
-import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -108,10 +107,8 @@ def test_the_store_and_the_recording_give_the_same_posteriors(night, tmp_path, i
     louder = np.repeat(rng.uniform(0.1, 4, 26), 128 * 30)[: night.signals[0].size]
     night.signals = [x * louder for x in night.signals]
     preparation = Preparation(inference.PAPER_MONTAGE, images=images)
-    store.add(night, tmp_path, preparation)
-    sidecar = json.loads((tmp_path / "night.json").read_text())
-    index = {"cohort": "toy", "title": "Toy", "simulated": True, "recordings": [sidecar], "digest": "0"}
-    (tmp_path / "index.json").write_text(json.dumps(index | {"preparation": asdict(preparation)}))
+    sidecar = store.add(night, tmp_path, preparation)
+    store.write_index(tmp_path, [sidecar], preparation, cohort="toy", title="Toy", simulated=True)
     torch.manual_seed(0)
     network = models.build("seqsleepnet", sequence_length=10)
     with torch.no_grad():

@@ -24,7 +24,7 @@ SYSTEMS = [
 @pytest.fixture(scope="module")
 def nights(tmp_path_factory):
     """Two nights of each of five persons, whose stages differ in power."""
-    folder, rng, entries = tmp_path_factory.mktemp("toy"), np.random.default_rng(0), []
+    folder, rng, sidecars = tmp_path_factory.mktemp("toy"), np.random.default_rng(0), []
     for i in range(10):
         stages = np.repeat(rng.integers(0, 5, 6), 5)
         x = rng.normal(size=(30, 500)) * (1 + stages[:, None])
@@ -32,17 +32,8 @@ def nights(tmp_path_factory):
         recording = Recording(
             [x.ravel()], [100.0], ["C4"], id=f"n{i}", subject=Subject(f"p{i // 2}"), hypnogram=hypnogram
         )
-        sidecar = store.add(recording, folder, PREPARATION)
-        entries.append({key: sidecar[key] for key in ("id", "subject", "n_epochs", "digest")})
-    index = {
-        "cohort": "toy",
-        "title": "Toy",
-        "simulated": True,
-        "recordings": entries,
-        "digest": "d",
-        "preparation": vars(PREPARATION),
-    }
-    store._write_json(folder / "index.json", index)
+        sidecars.append(store.add(recording, folder, PREPARATION))
+    store.write_index(folder, sidecars, PREPARATION, cohort="toy", title="Toy", simulated=True)
     return store.Store(folder)
 
 
@@ -111,4 +102,9 @@ def test_a_description_names_what_a_record_needs(nights, tmp_path):
     split = cohorts.split(nights.persons, 1, 1)
     predictions = protocol.evaluate(nights, [split], SYSTEMS[2:], tmp_path, progress=False)
     data = protocol.describe(nights, predictions)
-    assert data["persons"] == 1 and data["recordings"] == 2 and data["epochs"] == 60 and data["digest"] == "d"
+    assert (
+        data["persons"] == 1
+        and data["recordings"] == 2
+        and data["epochs"] == 60
+        and data["digest"] == nights.digest
+    )

@@ -1,25 +1,12 @@
-"""Prepared nights: the round trip, what is kept and what is refused."""
-
-import json
-from dataclasses import asdict
+"""The format of the store: what is written comes back, what does not fit or is damaged is refused."""
 
 import numpy as np
 import pytest
 
-from sleeplib import cohorts, signals, store
 from sleeplib import preparation as preparation_of
+from sleeplib import store
 from sleeplib.errors import SleeplibError
-from sleeplib.readers.edf import write_edf
-from sleeplib.recording import Hypnogram, Recording, Subject
-from sleeplib.sampling import Nights
-
-MANIFEST = cohorts.Manifest(
-    name="toy",
-    title="Toy",
-    files="*.edf",
-    subject=r"(?P<subject>p\d+)",
-    montage={"EEG": "C4", "EOG": "E1 - E2"},
-)
+from sleeplib.recording import Event, Hypnogram, Recording, Subject
 
 
 def night(id="p1-a", epochs=5, rate=200.0, seed=0, stages=None, offset=0.0):
@@ -33,190 +20,152 @@ def night(id="p1-a", epochs=5, rate=200.0, seed=0, stages=None, offset=0.0):
     )
 
 
-@pytest.fixture
-def root(tmp_path):
-    (tmp_path / "files").mkdir()
-    for i, id in enumerate(("p1-a", "p1-b", "p2-a")):
-        write_edf(night(id, seed=i), tmp_path / "files" / f"{id}.edf")
-    return tmp_path
-
-
-def test_what_is_stored_is_what_was_prepared(root):
-    prepared, failures = store.prepare(MANIFEST, root / "files", root / "store", progress=False)
-    assert failures == [] and prepared.ids == ["p1-a", "p1-b", "p2-a"]
-    assert prepared.persons.tolist() == ["p1", "p1", "p2"] and prepared.channels == ["EEG", "EOG"]
-    original = night("p1-b", seed=1)
-    expected = signals.resample(original.signals[1] - original.signals[2], 200, 100)
-    stored = prepared.epochs(1)[:, 1].ravel()
-    quantum = np.ptp(expected) / 30_000
-    assert stored.shape == (15_000,) and np.abs(stored - expected).max() < 4 * quantum
-    assert prepared.stages(1).tolist() == original.hypnogram.stages.tolist()
-    assert prepared.images(1).shape == (5, 2, 29, 129)
-    assert prepared.samples(1).dtype == np.int16 and isinstance(prepared.samples(1), np.memmap)
-
-
-def test_nights_in_memory_are_those_of_the_store_end_to_end(root):
-    prepared, _ = store.prepare(MANIFEST, root / "files", root / "store", progress=False)
-    nights = Nights.from_store(prepared, [2, 0])
-    assert nights.lengths == [5, 5] and nights.images.shape == (10, 2, 29, 129)
-    assert np.array_equal(nights.images[5:], prepared.images(0))
-    assert nights.labels.tolist() == [*prepared.stages(2), *prepared.stages(0)]
-
-
-def test_same_nights_same_digest_whatever_the_number_of_jobs(root):
-    one, _ = store.prepare(MANIFEST, root / "files", root / "one", jobs=1, progress=False)
-    two, _ = store.prepare(MANIFEST, root / "files", root / "two", jobs=2, progress=False)
-    assert one.digest == two.digest
-    assert (root / "one/p1-a.npy").read_bytes() == (root / "two/p1-a.npy").read_bytes()
-
-
-def test_finished_nights_are_kept_and_changed_ones_prepared_again(root):
-    store.prepare(MANIFEST, root / "files", root / "store", progress=False)
-    times = {p.name: p.stat().st_mtime_ns for p in (root / "store").glob("*.npy")}
-    (root / "store/p2-a.json").unlink()  # as if interrupted before its sidecar
-    write_edf(night("p1-a", seed=7), root / "files/p1-a.edf")
-    store.prepare(MANIFEST, root / "files", root / "store", progress=False)
-    changed = {p.name for p in (root / "store").glob("*.npy") if p.stat().st_mtime_ns != times[p.name]}
-    assert changed == {"p1-a.npy", "p2-a.npy"}
-    store.prepare(MANIFEST, root / "files", root / "store", progress=False, rate=50.0)
-    assert store.Store(root / "store").rate == 50
-
-
-def test_a_bad_night_is_listed_and_the_rest_completes(root):
-    raw = (root / "files/p1-b.edf").read_bytes()
-    (root / "files/p1-b.edf").write_bytes(raw[: len(raw) // 2])
-    write_edf(night("p2-a", stages=np.zeros(9, int)), root / "files/p2-a.edf")
-    prepared, failures = store.prepare(MANIFEST, root / "files", root / "store", progress=False)
-    assert prepared.ids == ["p1-a"] and len(failures) == 2
-    assert "p1-b.edf" in failures[0] and "truncated" in failures[0]
-    assert "p2-a.edf" in failures[1] and "9 scored epochs from 0 s do not fit 150 s" in failures[1]
-    assert json.loads((root / "store/index.json").read_text())["failures"] == failures
-    assert not list((root / "store").glob("*.part"))
-
-
-def test_unscored_epochs_behind_the_end_do_no_harm():
-    recording, preparation = (
-        night(stages=[0, 1, 2, 9, 3, 9, 9, 9, 9]),
-        preparation_of.Preparation({"EEG": "C4"}),
-    )
-    cut, stages = preparation_of.align(
-        recording, preparation_of.prepared_signals(recording, preparation), preparation
-    )
-    assert stages.tolist() == [0, 1, 2, 9, 3] and cut.shape == (1, 15_000)
-
-
-def test_a_wrong_channel_stops_with_the_names_that_are_there(root):
-    wrong = cohorts.Manifest(**asdict(MANIFEST) | {"montage": {"EEG": "O1"}})
-    with pytest.raises(
-        SleeplibError, match=r"none of the 3 recordings .* no channel 'O1'; it has C4, E1, E2"
-    ):
-        store.prepare(wrong, root / "files", root / "store", progress=False)
-    assert not (root / "store/index.json").exists()
-
-
-def test_stages_that_do_not_fit_the_signal_are_refused():
-    preparation = preparation_of.Preparation({"EEG": "C4"})
-    recording = night(stages=np.zeros(8, int))
-    with pytest.raises(SleeplibError, match="8 scored epochs from 0 s do not fit 150 s"):
-        preparation_of.align(recording, preparation_of.prepared_signals(recording, preparation), preparation)
-    recording.hypnogram = None
-    with pytest.raises(SleeplibError, match="no sleep stages"):
-        preparation_of.align(recording, np.zeros((1, 15_000)), preparation)
-    recording.hypnogram = Hypnogram([0, 1], epoch_seconds=20)
-    with pytest.raises(SleeplibError, match="epochs of 20 s"):
-        preparation_of.align(recording, np.zeros((1, 15_000)), preparation)
-
-
-def test_a_hypnogram_that_begins_later_cuts_the_signal():
-    preparation = preparation_of.Preparation({"EEG": "C4"})
-    recording = night()
-    recording.hypnogram = Hypnogram([2, 3], onset=45.0)
-    x = preparation_of.prepared_signals(recording, preparation)
-    cut, stages = preparation_of.align(recording, x, preparation)
-    assert np.array_equal(cut, x[:, 4500:10_500]) and stages.tolist() == [2, 3]
-
-
-def test_robust_scaling_and_offsets(tmp_path):
-    preparation = preparation_of.Preparation({"EEG": "C4"}, scaling="robust")
-    x = preparation_of.prepared_signals(night(offset=1e4), preparation)
-    assert np.abs(x).max() <= 20 and np.median(x) == pytest.approx(0, abs=1e-4)
-    with pytest.raises(SleeplibError, match="choose none or robust"):
-        preparation_of.prepared_signals(night(), preparation_of.Preparation({"EEG": "C4"}, scaling="zscore"))
-    store.add(night(offset=1e4), tmp_path, preparation_of.Preparation({"EEG": "C4"}))
-    sidecar = json.loads((tmp_path / "p1-a.json").read_text())
-    assert sidecar["offset"][0] > 5e3, "an offset must not eat the 16 bits"
-
-
 def test_folders_that_are_no_store(tmp_path):
     with pytest.raises(SleeplibError, match="sleeplib prepare"):
         store.Store(tmp_path)
-    (tmp_path / "index.json").write_text("{")
-    with pytest.raises(SleeplibError, match="damaged index"):
+    for content in ("{", "[]", '{"schema": 2}'):
+        (tmp_path / "index.json").write_text(content)
+        with pytest.raises(SleeplibError, match="damaged index"):
+            store.Store(tmp_path)
+    (tmp_path / "index.json").write_text('{"schema": 1, "recordings": []}')
+    with pytest.raises(SleeplibError, match=r"schema 1, this one reads 2\); run `sleeplib prepare` again"):
         store.Store(tmp_path)
 
 
-def test_real_nights(shared, tmp_path):
-    manifest = cohorts.load("sleep-edf-npz")
-    prepared, failures = store.prepare(manifest, shared / "data/sleep-edf-20-5s", tmp_path, progress=False)
-    assert failures == [] and len(prepared) == 20 and len(set(prepared.persons)) == 10
-    with np.load(shared / "data/sleep-edf-20-5s/SC4032E0.npz") as night:
-        i = prepared.ids.index("SC4032E0")
-        assert np.array_equal(prepared.stages(i), night["y"])
-        assert np.abs(prepared.epochs(i)[:, 0] - night["x"][:, :, 0]).max() < 0.05  # uV
-    assert prepared.recordings[0]["subject"] == {"id": "SC400", "age": 33.0, "sex": "F", "ahi": None}
+ROBUST = preparation_of.Preparation(None, rate=128.0, scaling="robust")
 
 
-def test_epochs_of_any_length_where_the_manifest_leaves_it_to_the_files(tmp_path):
-    for i in range(2):
-        x = np.random.default_rng(i).normal(size=(6, 3000, 1)).astype(np.float32)
-        np.savez(tmp_path / f"SC40{i}1E0.npz", x=x, y=np.arange(6) % 5, fs=100, ch_label="EEG Pz-Oz")
-    manifest = cohorts.load("sleep-edf-npz")
-    prepared, _ = store.prepare(
-        manifest, tmp_path, tmp_path / "store", progress=False, montage={"EEG": "EEG Pz-Oz"}
+def write(folder, id, channels, types, epochs=4, seed=0, **more):
+    """A night of random signals in +-20; returns sidecar, signals and stages."""
+    rng = np.random.default_rng(seed)
+    x = rng.uniform(-20, 20, (len(channels), epochs * 3840)).astype(np.float32)
+    stages = rng.integers(0, 5, epochs)
+    return store.write_night(folder, id, x, stages, channels, types, ROBUST, **more), x, stages
+
+
+@pytest.fixture
+def mixed(tmp_path):
+    """Three nights of two montages, the last two of one family."""
+    nights = [
+        write(tmp_path, "a", ["C3-M2", "E1-M2"], ["EEG", "EOG"], seed=1),
+        write(tmp_path, "b", ["C3-M2", "C4-M1", "E1-M2"], ["EEG", "EEG", "EOG"], 6, seed=2, group="family"),
+        write(
+            tmp_path, "c", ["C3-M2", "E1-M2"], ["EEG", "EOG"], 5, seed=3,
+            subject=Subject("p3", 40.0, "F"), group="family", events=[Event("arousal", 31.5, 4.0)],
+            scorings=[[0, 1, 2, 3, 9], [4, 4, 4, 4, 4]], quality={"flat": ["E1-M2"]},
+        ),
+    ]  # fmt: skip
+    excluded = {"d": "no EEG"}
+    store.write_index(
+        tmp_path,
+        [n[0] for n in nights],
+        ROBUST,
+        cohort="toy",
+        title="Toy",
+        failures=["e: torn"],
+        excluded=excluded,
     )
-    assert prepared.epoch_seconds == 30 and prepared.images(0).shape == (6, 1, 29, 129)
-    np.savez(
-        tmp_path / "SC4021E0.npz", x=np.zeros((6, 500, 1)), y=np.zeros(6, int), fs=100, ch_label="EEG Pz-Oz"
-    )
-    _, failures = store.prepare(
-        manifest, tmp_path, tmp_path / "store", progress=False, montage={"EEG": "EEG Pz-Oz"}
-    )
-    assert len(failures) == 1 and "epochs of 5 s; those of this cohort have 30 s" in failures[0]
+    return store.Store(tmp_path), nights
 
 
-def test_standardised_images_through_the_store(root):
-    decibels, _ = store.prepare(MANIFEST, root / "files", root / "dB", progress=False)
-    standard, _ = store.prepare(
-        MANIFEST, root / "files", root / "standard", progress=False, images="standardised"
-    )
-    assert decibels.preparation.images == "dB" and standard.preparation.images == "standardised"
-    assert store.Store(root / "standard").preparation == standard.preparation, "the index keeps it"
-    assert np.array_equal(decibels.samples(0), standard.samples(0)), "the samples are the same"
-    image = decibels.images(0)
-    assert np.array_equal(image, signals.log_power_image(decibels.epochs(0)))
-    assert np.array_equal(standard.images(0), signals.standardise(image))
-    assert np.abs(standard.images(1).mean(axis=(0, 2))).max() < 1e-3
-    assert np.abs(standard.images(1).std(axis=(0, 2)) - 1).max() < 1e-3
-    nights = Nights.from_store(standard, [1])
-    assert np.array_equal(nights.images, standard.images(1))
-
-
-def test_an_index_from_before_standardised_images_means_decibels(root):
-    prepared, _ = store.prepare(MANIFEST, root / "files", root / "store", progress=False)
-    index = json.loads((root / "store/index.json").read_text())
-    del index["preparation"]["images"]
-    (root / "store/index.json").write_text(json.dumps(index))
-    old = store.Store(root / "store")
-    assert old.preparation == prepared.preparation
-    assert np.array_equal(old.images(0), prepared.images(0))
-
-
-def test_unknown_images_are_refused_before_anything_is_prepared(root):
-    with pytest.raises(SleeplibError, match="'power' is not known; choose dB or standardised") as error:
-        preparation_of.log_power_images(
-            np.zeros((1, 1, 3000)), preparation_of.Preparation({"EEG": "C4"}, images="power")
+def test_nights_with_channels_of_their_own(mixed):
+    opened, nights = mixed
+    assert opened.montages == [
+        [("C3-M2", "EEG"), ("E1-M2", "EOG")],
+        [("C3-M2", "EEG"), ("C4-M1", "EEG"), ("E1-M2", "EOG")],
+    ]
+    assert opened.names(1) == ["C3-M2", "C4-M1", "E1-M2"] and opened.types(2) == ["EEG", "EOG"]
+    assert opened.channels == ["C3-M2", "E1-M2", "C4-M1"], "all that occur"
+    assert opened.persons.tolist() == ["a", "b", "p3"] and opened.groups.tolist() == ["a", "family", "family"]
+    assert opened.lengths.tolist() == [4, 6, 5] and opened.preparation.montage is None
+    assert opened.excluded == {"d": "no EEG"} and opened.epoch_size == 3840
+    for i, (_, x, stages) in enumerate(nights):
+        assert np.array_equal(opened.stages(i), stages) and np.array_equal(
+            opened.stages(i, 1, 2), stages[1:3]
         )
-    assert "\n" not in str(error.value)
-    with pytest.raises(SleeplibError, match="'power' is not known; choose dB or standardised"):
-        store.prepare(MANIFEST, root / "files", root / "store", progress=False, images="power")
-    assert not (root / "store/index.json").exists()
+        assert np.abs(opened.epochs(i).swapaxes(0, 1).reshape(x.shape) - x).max() <= 10 / 32767 + 1e-5
+    assert opened.events(0) == [] and opened.events(2) == [Event("arousal", 31.5, 4.0)]
+    assert opened.scorings(0).shape == (0, 4) and opened.scorings(2).tolist() == [[0, 1, 2, 3, 9], [4] * 5]
+    assert opened.quality(2) == {"flat": ["E1-M2"]}
+
+
+def test_scaled_signals_share_one_quantum_and_have_no_offset(mixed):
+    for i in range(3):
+        scale, offset = mixed[0].scale(i)
+        assert (
+            (scale == np.float32(20 / 32767)).all()
+            and (offset == 0).all()
+            and len(scale) == len(mixed[0].names(i))
+        )
+
+
+def test_windows_are_read_straight_from_the_file(mixed):
+    opened, _ = mixed
+    out = np.zeros((3, 2 * 3840), np.int16)
+    opened.read(1, [2, 0, 2], 3, out)
+    assert np.array_equal(out, opened.samples(1)[[2, 0, 2], 3 * 3840 : 5 * 3840])
+    with pytest.raises(SleeplibError, match=r"b.npy: has 6 epochs, too few from epoch 5 on"):
+        opened.read(1, [2, 2, 2], 5, out)
+
+
+def test_damaged_nights_are_named_with_the_remedy(mixed):
+    opened, _ = mixed
+    out = np.zeros((1, 3840), np.int16)
+    (opened.folder / "a.npy").unlink()
+    path = opened.folder / "b.npy"
+    path.write_bytes(path.read_bytes()[:-1000])
+    np.save(opened.folder / "c.npy", np.zeros((2, 7), np.int16))
+    for i, id in enumerate("abc"):
+        for act in (lambda i=i: opened.samples(i), lambda i=i: opened.read(i, [0], 0, out)):
+            with pytest.raises(
+                SleeplibError, match=rf"{id}.npy: .*; delete {id}.json and run `sleeplib prepare`"
+            ):
+                act()
+    (opened.folder / "c.json").write_text("{}")
+    with pytest.raises(SleeplibError, match=r"c.json: damaged or missing \('events'\)"):
+        opened.events(2)
+
+
+def test_the_two_files_of_the_index_belong_together(mixed, tmp_path):
+    folder = mixed[0].folder
+    arrays = (folder / "index.npz").read_bytes()
+    store.write_index(folder, [mixed[1][0][0]], ROBUST, cohort="toy", title="Toy")
+    assert len(store.Store(folder)) == 1
+    (folder / "index.npz").write_bytes(arrays)
+    with pytest.raises(SleeplibError, match=r"index.npz: damaged index \(it does not belong"):
+        store.Store(folder)
+    (folder / "index.npz").unlink()
+    with pytest.raises(SleeplibError, match=r"index.npz: damaged index"):
+        store.Store(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"types": ["EEG"]}, "2 signals, 2 names, 1 types"),
+        ({"types": ["EEG", "ECG"]}, "known are EEG, EOG, EMG, other"),
+        ({"channels": ["A", "A"]}, "two channels of one name"),
+        ({"stages": [0, 1]}, r"2 stages do not fit \[11520\] samples"),
+        ({"stages": [0, 1, 7]}, r"codes \[7\]"),
+        ({"scorings": [[0, 1]]}, "disagree on the number of epochs"),
+        ({"x": np.full((2, 11_520), np.nan)}, r"no numbers or beyond \+-20"),
+        ({"x": np.full((2, 11_520), 21.0)}, r"no numbers or beyond \+-20"),
+        ({"x": np.zeros(11_520)}, "the signals are no rows of samples"),
+    ],
+)
+def test_nights_whose_parts_do_not_fit_are_refused(tmp_path, changes, message):
+    good = {"x": np.zeros((2, 11_520)), "stages": [0, 1, 2], "channels": ["A", "B"], "types": ["EEG", "EOG"]}
+    with pytest.raises(SleeplibError, match=f"night: .*{message}"):
+        store.write_night(tmp_path, "night", **good | changes, preparation=ROBUST)
+    assert not list(tmp_path.iterdir())
+
+
+def test_events_and_scorers_keep_their_place_when_the_beginning_is_cut(tmp_path):
+    recording = night()
+    recording.hypnogram = Hypnogram([2, 3], onset=30.0)
+    recording.scorings = [Hypnogram([0, 2, 3, 4]), Hypnogram([3], onset=60.0)]
+    recording.events = [Event("arousal", 10.0, 3.0), Event("arousal", 70.0, 3.0), Event("arousal", 95.0, 3.0)]
+    preparation = preparation_of.Preparation({"EEG": "C4", "EOG": "E1 - E2", "pulse": "E2"})
+    sidecar = store.add(recording, tmp_path, preparation)
+    assert sidecar["events"] == [["arousal", 40.0, 3.0]] and sidecar["types"] == ["EEG", "EOG", "other"]
+    assert sidecar["scorings"] == ["23", "93"] and sidecar["group"] == "p1"

@@ -1,5 +1,8 @@
-"""EDF and EDF+: recordings with their annotations, read and written through edfio."""
+"""EDF and EDF+ (`.edf`, `.rec`): recordings with their annotations, in and out."""
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, time
 from pathlib import Path
 
@@ -8,40 +11,13 @@ import numpy as np
 
 from sleeplib import stages as vocabulary
 from sleeplib.errors import SleeplibError
-from sleeplib.recording import Event, Hypnogram, Recording, Subject
+from sleeplib.readers.common import chosen, damage, whole
+from sleeplib.readers.edf_file import EdfFile, open_edf
+from sleeplib.recording import Event, Header, Hypnogram, Recording, Subject
 
 # Rechtschaffen & Kales was scored in 20-s epochs too. The first wins where both fit.
 _EPOCHS = (vocabulary.EPOCH_SECONDS, 20.0)
 _RECORD_BYTES = 61_440  # of signals in a data record, at most: the EDF standard's advice
-_MICROVOLTS = {"uv": 1.0, "µv": 1.0, "mv": 1e3, "v": 1e6}
-
-
-def _open(path) -> edfio.Edf:
-    """Open an EDF file, checking first that it is as long as its header says (edfio would cut it silently)."""
-    path = Path(path)
-    try:
-        with path.open("rb") as file:
-            header = file.read(256)
-        header_bytes, n_records, n_signals = int(header[184:192]), int(header[236:244]), int(header[252:256])
-        with path.open("rb") as file:
-            file.seek(256 + n_signals * 216)
-            samples = sum(int(file.read(8)) for _ in range(n_signals))
-    except OSError as error:
-        raise SleeplibError(f"{path}: cannot be opened ({error.strerror})") from error
-    except ValueError as error:
-        raise SleeplibError(
-            f"{path}: not an EDF file (its header is damaged or of another format)"
-        ) from error
-    expected, found = header_bytes + max(n_records, 0) * samples * 2, path.stat().st_size
-    if found < expected:
-        raise SleeplibError(
-            f"{path}: truncated: the header promises {expected:,} bytes and the "
-            f"file has {found:,}; fetch or copy it again"
-        )
-    try:
-        return edfio.read_edf(path, lazy_load_data=True)
-    except Exception as error:  # edfio raises many kinds on a damaged header
-        raise SleeplibError(f"{path}: not a readable EDF file ({error})") from error
 
 
 def epoch_seconds(durations) -> float:
@@ -57,28 +33,39 @@ def epoch_seconds(durations) -> float:
     return max(_EPOCHS, key=fitting)
 
 
-def _hypnogram(annotations) -> Hypnogram | None:
-    scored = [a for a in annotations if vocabulary.is_stage(a.text)]
-    if not scored:
-        return None
-    # A hypnogram's grid starts where its first scored interval starts, wherever the recording does.
-    onset = min(a.onset for a in scored)
-    seconds = epoch_seconds([a.duration or 0.0 for a in scored])
-    stages = vocabulary.from_intervals(
-        [a.onset - onset for a in scored],
-        [a.duration or seconds for a in scored],
-        [vocabulary.parse(a.text) for a in scored],
-        epoch_seconds=seconds,
-    )
-    return Hypnogram(stages, seconds, onset)
+def _scoring(file: EdfFile) -> tuple[Hypnogram | None, list[Event]]:
+    """Stages and other annotations apart."""
+    annotations = file.annotations()
+    stages = {text: vocabulary.parse(text) for *_, text in annotations if vocabulary.is_stage(text)}
+    scored = [(onset, duration, stages[text]) for onset, duration, text in annotations if text in stages]
+    events = [
+        Event(text, onset, duration or 0.0) for onset, duration, text in annotations if text not in stages
+    ]
+    return _hypnogram(file.path, scored) if scored else None, events
 
 
-def _subject(edf: edfio.Edf, fallback: str) -> Subject:
-    try:
-        patient, additional = edf.patient, edf.patient.additional
-    except Exception:  # plain EDF: the field is free text
+def _hypnogram(path: Path, scored: list[tuple[float, float | None, int]]) -> Hypnogram:
+    onsets, durations, codes = zip(*scored, strict=True)
+    seconds = epoch_seconds([duration or 0.0 for duration in durations])
+    durations = np.array([duration or seconds for duration in durations])
+    # A hypnogram's grid starts where its first scored interval starts, wherever the recording does, but not before it.
+    first = min(onsets) - seconds * np.floor(min(*onsets, 0.0) / seconds)
+    end = float(np.max(onsets + durations))
+    if end - first > vocabulary.LONGEST * seconds:
+        raise SleeplibError(f"{path}: its stages end after {end / 86400:.0f} days; fetch or copy it again")
+    stages = vocabulary.from_intervals(np.array(onsets) - first, durations, codes, epoch_seconds=seconds)
+    return Hypnogram(stages, seconds, float(first))
+
+
+def _subject(patient: str, fallback: str) -> Subject:
+    """Who the patient field of EDF+ describes: code, sex, birth date, name, and more as `key=value`."""
+    code, sex, *rest = [*patient.split(), "X", "X"]
+    if sex not in ("F", "M", "X"):  # plain EDF: the field is free text
         return Subject(fallback)
-    known = dict(item.split("=", 1) for item in additional if "=" in item)
+    known = dict(item.split("=", 1) for item in rest if "=" in item)
+    # Sleep-EDF writes age and sex as the patient's name: Female_33yr.
+    if named := re.search(r"_(\d+)yr", patient):
+        known.setdefault("age", named[1])
 
     def number(key):
         try:
@@ -86,50 +73,78 @@ def _subject(edf: edfio.Edf, fallback: str) -> Subject:
         except (KeyError, ValueError):
             return None
 
-    code = patient.code if patient.code not in ("", "X") else fallback
-    return Subject(code, number("age"), patient.sex if patient.sex in ("F", "M") else None, number("ahi"))
+    return Subject(
+        code if code != "X" else fallback, number("age"), sex if sex != "X" else None, number("ahi")
+    )
 
 
-def _start(edf: edfio.Edf) -> datetime | None:
-    try:
-        return datetime.combine(edf.startdate, edf.starttime)
-    except Exception:  # anonymised or damaged dates are common and no reason to refuse a night
-        return None
-
-
-def read_edf(path) -> Recording:
-    """Read an EDF or EDF+ file: signals in microvolts where the unit is a voltage, stages and events from
-    its annotations.
+def read_edf_header(path) -> Header:
+    """Channels, rates, units, lengths and start of an EDF or EDF+ file, without its signals.
 
     Raises
     ------
     SleeplibError
         If the file is truncated, damaged, or not EDF.
     """
-    path = Path(path)
-    edf = _open(path)
-    signals, units = [], []
-    for signal in edf.signals:
-        unit = signal.physical_dimension.strip()
-        gain = _MICROVOLTS.get(unit.lower())
-        signals.append(signal.data.astype(np.float32) * np.float32(gain or 1.0))
-        units.append("uV" if gain else unit)
-    annotations = edf.annotations
-    return Recording(
-        signals=signals,
-        rates=[float(s.sampling_frequency) for s in edf.signals],
-        channels=[s.label.strip() for s in edf.signals],
-        id=path.stem,
-        units=units,
-        start=_start(edf),
-        subject=_subject(edf, path.stem),
-        hypnogram=_hypnogram(annotations),
-        events=[
-            Event(a.text, float(a.onset), float(a.duration or 0.0))
-            for a in annotations
-            if not vocabulary.is_stage(a.text)
-        ],
+    return _header(open_edf(path))
+
+
+def _header(file: EdfFile) -> Header:
+    return Header(
+        channels=[s.label for s in file.signals],
+        rates=[s.rate for s in file.signals],
+        units=[s.unit for s in file.signals],
+        samples=[file.samples(s) for s in file.signals],
+        id=file.path.stem,
+        start=file.start,
+        subject=_subject(file.patient, file.path.stem),
+        gaps=file.gaps,
     )
+
+
+def read_edf(path, channels: list[str] | None = None) -> Recording:
+    """Read an EDF or EDF+ file: signals in microvolts where the unit is a voltage, each at its own rate, and stages
+    and events from its annotations. Where a discontinuous file (EDF+D) has gaps, the signals are zero.
+
+    Parameters
+    ----------
+    channels : labels to read, in this order; by default all. Of several channels of one label it is the first
+
+    Raises
+    ------
+    SleeplibError
+        If the file is truncated, damaged, or not EDF, or lacks a channel.
+    """
+    file = open_edf(path)
+    with damage(path, "EDF"):
+        header = _header(file)
+        wanted = chosen(path, header.channels, channels)
+        hypnogram, events = _scoring(file)
+        return Recording(
+            signals=[file.signal(file.signals[i]) for i in wanted],
+            rates=[header.rates[i] for i in wanted],
+            channels=[header.channels[i] for i in wanted],
+            id=header.id,
+            units=[header.units[i] for i in wanted],
+            start=header.start,
+            subject=header.subject,
+            hypnogram=hypnogram,
+            events=events,
+            gaps=list(header.gaps),
+        )
+
+
+def read_edf_scoring(path) -> tuple[Hypnogram | None, list[Event]]:
+    """Stages and other annotations of an EDF+ file, without its signals.
+
+    Raises
+    ------
+    SleeplibError
+        If the file is damaged.
+    """
+    file = open_edf(path)
+    with damage(path, "EDF"):
+        return _scoring(file)
 
 
 def read_edf_hypnogram(path) -> Hypnogram:
@@ -140,10 +155,9 @@ def read_edf_hypnogram(path) -> Hypnogram:
     SleeplibError
         If the file is damaged or has no sleep stage annotations.
     """
-    edf = _open(path)
-    hypnogram = _hypnogram(edf.annotations)
+    hypnogram, others = read_edf_scoring(path)
     if hypnogram is None:
-        raise SleeplibError(f"{path}: no sleep stages among its {len(edf.annotations)} annotations")
+        raise SleeplibError(f"{path}: no sleep stages among its {len(others)} annotations")
     return hypnogram
 
 
@@ -155,7 +169,7 @@ def read_edf_subject(path) -> Subject:
     SleeplibError
         If the file is truncated, damaged, or not EDF.
     """
-    return _subject(_open(path), Path(path).stem)
+    return read_edf_header(path).subject
 
 
 def annotations_of(
@@ -190,24 +204,54 @@ def write_edf(recording: Recording, path, spelling=None, bouts: bool = True, rel
     spelling : mapping of stage code to text, if not that of the EDF+ standard
     bouts : one annotation for each bout of a stage; otherwise for each epoch
     release : give up the recording's signals one by one as they are written, to save memory
+
+    Raises
+    ------
+    SleeplibError
+        If the recording does not fit into an EDF+ file.
     """
-    path = Path(path)
     subject = recording.subject or Subject(recording.id or "X")
     additional = [f"{k}={v:g}" for k, v in (("age", subject.age), ("ahi", subject.ahi)) if v is not None]
-    start, seconds = recording.start, _record_seconds(recording)
-    edf = edfio.Edf(
-        list(_digital(recording, release)),
-        data_record_duration=seconds,
-        patient=edfio.Patient(
-            code=subject.id.replace(" ", "_"), sex=subject.sex or "X", additional=additional
-        ),
-        recording=edfio.Recording(startdate=start.date() if start else None),
-        starttime=start.time() if start else time(0, 0, 0),
-        annotations=annotations_of(recording.hypnogram, recording.events, spelling, bouts),
-    )
-    part = path.with_name(path.name + ".part")
-    edf.write(part)
-    part.replace(path)
+    seconds = _record_seconds(recording)  # before the signals are given up
+    with _writing(path) as part:
+        edfio.Edf(
+            list(_digital(recording, release)),
+            data_record_duration=seconds,
+            patient=edfio.Patient(
+                code=subject.id.replace(" ", "_"), sex=subject.sex or "X", additional=additional
+            ),
+            annotations=annotations_of(recording.hypnogram, recording.events, spelling, bouts),
+            **_clock(recording.start),
+        ).write(part)
+
+
+def write_edf_annotations(path, marks: list[Event], start: datetime | None = None) -> None:
+    """Write an EDF+ file of annotations alone, as Sleep-EDF and MASS keep their hypnograms; each `kind` as it stands.
+
+    Raises
+    ------
+    SleeplibError
+        If they do not fit into an EDF+ file.
+    """
+    nothing = [edfio.EdfAnnotation(0.0, None, "")]  # edfio writes no file without any
+    with _writing(path) as part:
+        edfio.Edf([], annotations=annotations_of(None, marks) or nothing, **_clock(start)).write(part)
+
+
+@contextmanager
+def _writing(path) -> Iterator[Path]:
+    try:
+        with whole(path) as part:
+            yield part
+    except ValueError as error:  # what edfio makes of texts and numbers that do not fit a field
+        raise SleeplibError(f"{path}: cannot be written as EDF ({error})") from error
+
+
+def _clock(start: datetime | None) -> dict:
+    return {
+        "recording": edfio.Recording(startdate=start.date() if start else None),
+        "starttime": start.time() if start else time(0, 0, 0),
+    }
 
 
 def _record_seconds(recording: Recording) -> int | None:
@@ -218,8 +262,8 @@ def _record_seconds(recording: Recording) -> int | None:
     """
     channels = list(zip(recording.signals, recording.rates, strict=True))
     for seconds in (8, 4, 2) if channels else ():
-        whole = all(len(x) % (seconds * rate) == 0 for x, rate in channels)
-        if whole and 2 * seconds * sum(recording.rates) <= _RECORD_BYTES:
+        fits = all(len(x) % (seconds * rate) == 0 for x, rate in channels)
+        if fits and 2 * seconds * sum(recording.rates) <= _RECORD_BYTES:
             return seconds
     return None  # edfio's choice
 

@@ -1,9 +1,14 @@
 """Several scorers of one night, as the Dreem Open Datasets serve them: `scorer_1/<name>.json` and so on."""
 
 import json
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from sleeplib.errors import SleeplibError
+from sleeplib.readers.common import read_text, whole
 from sleeplib.recording import Hypnogram
 from sleeplib.stages import EPOCH_SECONDS, UNSCORED
 
@@ -30,17 +35,66 @@ def read_scorings(path: str | Path, epoch_seconds: float = EPOCH_SECONDS) -> lis
     """
     path = Path(path)
     files = sorted(path.parent.glob(f"scorer_*/{path.stem}.json"), key=lambda file: _number(file.parent.name))
-    return [Hypnogram(_codes(file), epoch_seconds, scorer=file.parent.name) for file in files]
+    return read_scoring_files(files, epoch_seconds)
+
+
+def read_scoring_files(files: Iterable[str | Path], epoch_seconds: float = EPOCH_SECONDS) -> list[Hypnogram]:
+    """The hypnograms of the given files, wherever they stand; each scorer has the name of its file's folder.
+
+    Raises
+    ------
+    SleeplibError
+        If a file is missing or no list of stage codes.
+    """
+    return [Hypnogram(_codes(file), epoch_seconds, scorer=file.parent.name) for file in map(Path, files)]
+
+
+def cut(
+    scorings: Sequence[Hypnogram], limits: tuple[int | None, int | None] | None = None
+) -> tuple[list[Hypnogram], tuple[int, int]]:
+    """The epochs that lie between every scorer's first and last stage, as the Dreem nights' signals do.
+
+    Parameters
+    ----------
+    scorings : of one night, on one grid
+    limits : first epoch to keep and the one behind the last, by hand; `None` where the stages decide
+
+    Returns
+    -------
+    scorings : cut, their onsets moved
+    (start, end) : what was kept of them, in epochs
+
+    Raises
+    ------
+    SleeplibError
+        If the scorings differ in length or onset, or no such epoch is left.
+    """
+    if len({(len(s), s.onset, s.epoch_seconds) for s in scorings}) != 1:
+        lengths = ", ".join(str(len(s)) for s in scorings)
+        raise SleeplibError(f"scorings of one night must be on one grid; these have {lengths or 'no'} epochs")
+    first, last = limits or (None, None)
+    scored = [np.flatnonzero(s.scored).tolist() for s in scorings]
+    n = len(scorings[0])
+    start = max(first or 0, *(min(places, default=n) for places in scored))
+    end = min(n if last is None else last, *(max(places, default=-1) + 1 for places in scored))
+    if start >= end:
+        raise SleeplibError("no epoch lies between every scorer's first and last stage; check the files")
+    kept = [replace(s, stages=s.stages[start:end], onset=s.onset + start * s.epoch_seconds) for s in scorings]
+    return kept, (start, end)
 
 
 def write_scorings(hypnograms: list[Hypnogram], path: str | Path) -> None:
     """Write one file for each scorer beside the recording `path`; a file never stands half-written."""
     for hypnogram, file in zip(hypnograms, sidecars(path, len(hypnograms)), strict=True):
-        codes = [_MISSING if code == UNSCORED else code for code in hypnogram.stages.tolist()]
         file.parent.mkdir(exist_ok=True)
-        part = file.with_name(file.name + ".part")
+        write_scoring(hypnogram, file)
+
+
+def write_scoring(hypnogram: Hypnogram, file: str | Path) -> None:
+    """Write the list of one scorer; the file never stands half-written."""
+    codes = [_MISSING if code == UNSCORED else code for code in hypnogram.stages.tolist()]
+    with whole(file) as part:
         part.write_text(json.dumps(codes) + "\n")
-        part.replace(file)
 
 
 def _number(folder: str) -> tuple[int, str]:
@@ -49,11 +103,10 @@ def _number(folder: str) -> tuple[int, str]:
 
 
 def _codes(file: Path) -> list[int]:
+    text = read_text(file, "JSON")
     try:
-        codes = json.loads(file.read_text())
-    except OSError as error:
-        raise SleeplibError(f"{file}: cannot be read ({error.strerror})") from error
-    except ValueError as error:
+        codes = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise SleeplibError(f"{file}: not a JSON file, or cut short") from error
     known = (_MISSING, 0, 1, 2, 3, 4)
     if not isinstance(codes, list) or any(type(code) is not int or code not in known for code in codes):

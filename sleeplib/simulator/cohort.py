@@ -1,4 +1,4 @@
-"""A manifest's `simulation` settings in, a folder of EDF+ files and a `participants.tsv` out.
+"""A manifest's `simulation` settings in, a folder of files as the cohort's archive would serve them out.
 
 Each person's seed is a child of the cohort's, so a night does not depend on how many others are made, in what order, or
 by how many workers. Files appear whole or not at all; a run that was interrupted goes on where it stopped.
@@ -6,22 +6,21 @@ by how many workers. Files appear whole or not at all; a run that was interrupte
 
 import hashlib
 import json
-from collections.abc import Mapping
-from contextlib import suppress
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
-from joblib import Parallel, delayed
-from tqdm import tqdm
 
-from sleeplib import stages
+from sleeplib import parallel, stages
+from sleeplib.cohorts import Entry, Manifest
 from sleeplib.errors import SleeplibError
-from sleeplib.readers.edf import read_edf_subject
-from sleeplib.simulator import files
+from sleeplib.recording import APNEAS, Subject
+from sleeplib.simulator import files, people, twins
 from sleeplib.simulator.macrostructure import RATE
-from sleeplib.simulator.nights import night, settings
+from sleeplib.simulator.nights import night, settings, streams
 from sleeplib.simulator.people import check_number
 from sleeplib.simulator.population import Population
 from sleeplib.simulator.scorers import SECONDS, Scorer
@@ -48,6 +47,20 @@ class Simulation(Population):
     events: bool = True  # ... and apneas and hypopneas
     dialect: dict = field(default_factory=dict)  # texts of W, N1, N2, N3, REM, unscored, where not EDF+'s
     bouts: bool = True  # one annotation for each bout of a stage; false: for each epoch
+    # The fields of the file names: a text with {i} and {nth} (person and night, from 1), or a list that goes round.
+    names: dict = field(default_factory=dict)
+    variants: list = field(
+        default_factory=list
+    )  # other settings, `when` fields are so; those that fit go round
+    others: dict = field(
+        default_factory=dict
+    )  # rates of channels that nobody stages by, by label; they hold noise
+    onset: list | None = None  # s, from and to: how long after the signals the first scored epoch begins
+    short: int = 0  # epochs without label at the end
+    filled_to: float = 0.0  # s up to which the hypnogram is filled with unscored time, beyond the signals
+    margins: list | None = None  # most epochs before and after the signals in the scorers' lists
+    stage4: float = 0.0  # share of N3 that is written as stage 4
+    unscored: float = 0.0  # share of epochs
 
     def __post_init__(self):
         super().__post_init__()
@@ -57,10 +70,13 @@ class Simulation(Population):
             ("nights", 1, 9),
             ("scorers", 1, 20),
             ("seed", 0, 2**64),
+            ("short", 0, 100),
         ):
             check_number(f"simulation: {name}", getattr(self, name), low, high)
             if getattr(self, name) % 1:
                 raise SleeplibError(f"simulation: {name} {getattr(self, name)!r}: expected a whole number")
+        for name, high in (("stage4", 1), ("unscored", 1), ("filled_to", 1e6)):
+            check_number(f"simulation: {name}", getattr(self, name), 0, high)
         if self.hours is not None:
             check_number("simulation: hours", self.hours, 0.5, 14)
         if self.scoring not in SECONDS:
@@ -68,18 +84,39 @@ class Simulation(Population):
         for name in ("arousals", "events", "bouts"):
             if not isinstance(getattr(self, name), bool):
                 raise SleeplibError(f"simulation: {name} {getattr(self, name)!r}: expected true or false")
+        for name in ("onset", "margins"):
+            if getattr(self, name) is not None:
+                _check_numbers(f"simulation: {name}", getattr(self, name), (0, 0))
         _check_dialect(self.dialect)
 
+    def variant(self, fields: dict, k: int) -> "Simulation":
+        """The settings of the recording number `k` with these fields in its name."""
+        fitting = [v for v in self.variants if v.get("when", {}).items() <= fields.items()]
+        if not fitting:
+            return self
+        chosen = {key: value for key, value in fitting[k % len(fitting)].items() if key != "when"}
+        if "site" in chosen:
+            chosen["site"] = {**self.site, **chosen["site"]}
+        strange = sorted(set(chosen) - set(vars(self)))
+        if strange:
+            raise SleeplibError(f"simulation: variants: unknown setting {', '.join(strange)}")
+        return replace(self, **chosen)
 
-def simulate(manifest, out, name=None, persons=None, hours=None, jobs=1, progress=True) -> list[Path]:
-    """Simulate a cohort: `<out>/<name>-001.edf` and so on, their truth, and `participants.tsv`.
 
-    Where persons sleep several nights the files are `<name>-001-1.edf`, `<name>-001-2.edf` and so on.
+def simulate(
+    manifest, out, name=None, persons=None, hours=None, jobs=1, progress=True, backend="loky"
+) -> list[Path]:
+    """Simulate a cohort: the files of its archive, the truth of each night, and the tables of its participants.
+
+    Where the manifest has no `files`, they are `<name>-001.edf` and so on with `participants.tsv`, or, where persons
+    sleep several nights, `<name>-001-1.edf`, `<name>-001-2.edf` and so on.
 
     Parameters
     ----------
-    manifest : mapping
+    manifest : Manifest or mapping
         A cohort's manifest (its `name` and its `simulation`), or the settings of `Simulation` alone.
+    name : str
+        Of the files, instead of the manifest's.
     persons, hours : int, float
         Instead of the manifest's, for quick trials.
     jobs : int
@@ -88,7 +125,7 @@ def simulate(manifest, out, name=None, persons=None, hours=None, jobs=1, progres
     Returns
     -------
     list of Path
-        The EDF files of the persons asked for, finished ones from earlier runs included.
+        The files of signals of the persons asked for, finished ones from earlier runs included.
 
     Raises
     ------
@@ -96,32 +133,80 @@ def simulate(manifest, out, name=None, persons=None, hours=None, jobs=1, progres
         If there is nothing to simulate, a setting is unknown or out of range, or `out` holds files of another origin
         under these names.
     """
-    cohort = _read(manifest, {"persons": persons, "hours": hours})
-    name, out = name or str(manifest.get("name", "simulated")), Path(out)
-    paths = {out / f"{_stem(cohort, name, i, nth)}.edf": (i, nth) for i, nth in _nights(cohort)}
-    _claim(cohort, name, list(paths), out)
-    todo = [path for path in paths if not files.finished(path, cohort.scorers)]
-    work = Parallel(n_jobs=min(jobs, len(todo)) or 1, backend="loky", return_as="generator_unordered")(
-        delayed(_write)(cohort, *paths[path], f"{name}-{paths[path][0] + 1:03d}", path) for path in todo
-    )
-    hidden = not progress or not todo
-    for _ in tqdm(work, total=len(todo), desc=f"Simulating {name}", unit="night", disable=hidden):
+    given = vars(manifest) if isinstance(manifest, Manifest) else manifest
+    cohort = _read(given, {"persons": persons, "hours": hours})
+    manifest, out = _layout(given, cohort, name), Path(out)
+    wanted = {entry.signals: (entry, i, nth) for entry, i, nth in nights(manifest, cohort, out)}
+    _claim(cohort, manifest, list(wanted), out)
+    todo = [found for found in wanted.values() if not files.finished(manifest, found[0], out)]
+    work = [(manifest, cohort, i, nth, out) for _, i, nth in todo]
+    desc = f"Simulating {manifest.name}"
+    for _ in parallel.work(_write, work, jobs, backend, desc, progress=progress):
         pass
-    _participants(name, out)
-    return list(paths)
+    _tables(manifest, cohort, out)
+    return list(wanted)
 
 
-def _read(manifest, changes) -> Simulation:
+def nights(manifest: Manifest, cohort: Simulation, out: Path) -> Iterator[tuple[Entry, int, int]]:
+    """The files of each night, with the number of the person and of the night, from 0."""
+    for i in range(cohort.persons):
+        for nth in range(cohort.nights):
+            yield files.entry(manifest, _fields(cohort, i, nth), cohort.scorers, out), i, nth
+
+
+def _fields(cohort: Simulation, i: int, nth: int) -> dict[str, str]:
+    """What stands in the names of a night's files."""
+    k = i * cohort.nights + nth
+    return {
+        name: str(value[k % len(value)])
+        if isinstance(value, list)
+        else str(value).format(i=i + 1, nth=nth + 1)
+        for name, value in cohort.names.items()
+    }
+
+
+def _layout(given: Mapping, cohort: Simulation, name: str | None) -> Manifest:
+    """The manifest by which the files are named: the one given, or that of plain EDF+ files."""
+    if given.get("files") and cohort.names and not name:
+        return Manifest(**{key: given[key] for key in given if key in Manifest.__dataclass_fields__})
+    name = name or str(given.get("name", "simulated"))
+    several, stem = cohort.scorers > 1, "{person}" + ("-{night}" if cohort.nights > 1 else "")
+    cohort.names.update(person=name + "-{i:03d}", night="{nth}")
+    return Manifest(
+        name,
+        name,
+        {
+            "fields": {"person": re.escape(name) + r"-\d{3}", "night": r"\d", "scorer": r"\d+"},
+            "signals": f"{stem}.edf",
+            "id": stem,
+            **({"scoring": f"scorer_{{scorer}}/{stem}.json"} if several else {}),
+        },
+        simulated=True,
+        hypnogram={"format": "dreem" if several else "edf"},
+        subjects=[PARTICIPANTS],
+        simulation=dict(vars(cohort)),
+    )
+
+
+PARTICIPANTS = {
+    "table": "participants.tsv", "row": {"participant_id": "{person}"}, "age": "age", "sex": {"column": "sex"},
+    "ahi": "ahi",
+}  # fmt: skip
+"""The table of a simulated cohort's participants, in the manner of BIDS."""
+
+
+def _read(given, changes) -> Simulation:
     """The settings of a manifest, with `changes` that are not None."""
-    if not isinstance(manifest, Mapping):
-        raise SleeplibError(f"simulation settings: expected a mapping, got {type(manifest).__name__}")
-    whole = "name" in manifest or "simulation" in manifest
-    given = manifest.get("simulation") if whole else manifest
-    if whole and not given:
-        raise SleeplibError(f"{manifest.get('name', 'manifest')}: no `simulation` in it, nothing to simulate")
     if not isinstance(given, Mapping):
         raise SleeplibError(f"simulation settings: expected a mapping, got {type(given).__name__}")
-    return settings(Simulation, {**given, **{k: v for k, v in changes.items() if v is not None}})
+    whole = "name" in given or "simulation" in given
+    found = given.get("simulation") if whole else given
+    if whole and not found:
+        raise SleeplibError(f"{given.get('name', 'manifest')}: no `simulation` in it, nothing to simulate")
+    if not isinstance(found, Mapping):
+        raise SleeplibError(f"simulation settings: expected a mapping, got {type(found).__name__}")
+    merged = {**found, **{k: v for k, v in changes.items() if v is not None}}
+    return settings(Simulation, {**merged, "names": dict(merged.get("names") or {})})
 
 
 def _check_style(key: str, kind, given) -> None:
@@ -167,38 +252,51 @@ def _check_labels(channels) -> None:
 def _check_dialect(dialect) -> None:
     if not isinstance(dialect, Mapping) or not set(dialect) <= set(_NAMES):
         raise SleeplibError(f"simulation: dialect {dialect!r}: expected texts of {', '.join(_NAMES)}")
-    for code, text in _spelling(dialect).items():
+    for name, text in dialect.items():
+        code = (*range(5), stages.UNSCORED)[_NAMES.index(name)]
         if not isinstance(text, str) or not stages.is_stage(text) or stages.parse(text) != code:
-            name = _NAMES[min(code, len(stages.STAGES))]
             raise SleeplibError(f"simulation: dialect: {name}: {text!r} would not be read back as {name}")
 
 
-def _spelling(dialect) -> dict[int, str]:
-    """Texts by stage code."""
-    return {(*range(5), stages.UNSCORED)[_NAMES.index(name)]: text for name, text in dialect.items()}
-
-
-def _nights(cohort: Simulation) -> list[tuple[int, int]]:
-    """Person and night, both from 0."""
-    return [(i, nth) for i in range(cohort.persons) for nth in range(cohort.nights)]
-
-
-def _stem(cohort: Simulation, name: str, i: int, nth: int) -> str:
-    return f"{name}-{i + 1:03d}" + (f"-{nth + 1}" if cohort.nights > 1 else "")
-
-
-def _write(cohort: Simulation, i: int, nth: int, person: str, path: Path) -> None:
+def _write(manifest: Manifest, cohort: Simulation, i: int, nth: int, out: Path) -> None:
     """Simulate and write night `nth` of person `i`."""
-    seed = np.random.SeedSequence(cohort.seed, spawn_key=(i,))
+    entry = files.entry(manifest, _fields(cohort, i, nth), cohort.scorers, out)
+    recording, chosen, rng = simulated(manifest, cohort, i, nth)
+    files.write_truth(recording, files.truth(out, entry.id))
+    twins.write(recording, manifest, chosen, entry, rng)
+
+
+def simulated(manifest: Manifest, cohort: Simulation, i: int, nth: int = 0):
+    """Night `nth` of person `i` as the archive's files will tell it.
+
+    Returns
+    -------
+    recording : Recording
+        With every channel of its file; events under the names of `sleeplib.recording.EVENTS`.
+    cohort : the settings of this night
+    rng : for what is still to be drawn when the files are written
+    """
+    fields = _fields(cohort, i, nth)
+    cohort = cohort.variant(fields, i * cohort.nights + nth)
     who = cohort.draw(np.random.default_rng(np.random.SeedSequence(cohort.seed, spawn_key=(i, 99))))
     recording = night(
-        seed, **who, site=cohort.site, hours=cohort.hours, scorer=cohort.scorer, id=path.stem, nth=nth,
-        scorers=cohort.scorers, scoring=cohort.scoring,
+        np.random.SeedSequence(cohort.seed, spawn_key=(i,)), **who, site=cohort.site, hours=cohort.hours,
+        scorer=cohort.scorer, id=manifest.files["id"].format(**fields), nth=nth, scorers=cohort.scorers,
+        scoring=cohort.scoring,
     )  # fmt: skip
-    recording.subject = replace(recording.subject, id=person)
-    marked = {True: cohort.arousals, False: cohort.events}
-    recording.events = [event for event in recording.events if marked[event.kind == "arousal"]]
-    files.write(recording, path, _spelling(cohort.dialect), cohort.bouts)
+    recording.subject = replace(
+        recording.subject, id=manifest.files.get("person", "{person}").format(**fields)
+    )
+    rng = np.random.default_rng(np.random.SeedSequence(cohort.seed, spawn_key=(i, 98, nth)))
+    recording = twins.dress(recording, cohort, rng)
+    if manifest.events.get(APNEAS[0]):  # the archive has a word for obstructive apneas, which these are
+        named = {"apnea": APNEAS[0]}
+        recording.events = [replace(e, kind=named.get(e.kind, e.kind)) for e in recording.events]
+    if manifest.events.get("format") == "respevt":  # whole seconds
+        recording.events = [
+            replace(e, onset=round(e.onset), duration=round(e.duration)) for e in recording.events
+        ]
+    return recording, cohort, rng
 
 
 @cache
@@ -208,12 +306,15 @@ def version() -> str:
     return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
 
 
-def _claim(cohort: Simulation, name: str, paths: list[Path], out: Path) -> None:
+def _claim(cohort: Simulation, manifest: Manifest, signals: list[Path], out: Path) -> None:
     """Make `out` ours: refuse files of another origin, remove our own of another version of the simulator."""
-    described = {key: value for key, value in vars(cohort).items() if key != "persons"} | {"name": name}
+    described = {key: value for key, value in vars(cohort).items() if key != "persons"} | {
+        "name": manifest.name
+    }
     index = {"settings": json.loads(json.dumps(described, default=list)), "version": version()}
-    nights = {*paths, *_standing(name, out)}  # those that were not asked for now are of the same origin, too
-    found = [file for path in sorted(nights) for file in files.all_of(path, cohort.scorers) if file.exists()]
+    # Those that were not asked for now are of the same origin, too.
+    nights = {path: files.all_of(entry, out) for path, (entry, _) in _standing(manifest, cohort, out).items()}
+    found = [file for path in nights for file in nights[path] if file.exists()]
     marker = out / _INDEX
     try:
         old = json.loads(marker.read_text())
@@ -234,18 +335,30 @@ def _claim(cohort: Simulation, name: str, paths: list[Path], out: Path) -> None:
         raise SleeplibError(f"{out}: cannot be written ({error.strerror})") from error
 
 
-def _standing(name: str, out: Path) -> list[Path]:
-    """The EDF files of all nights in the folder."""
-    return sorted(out.glob(f"{name}-[0-9][0-9][0-9]*.edf"))
+def is_simulated(folder: str | Path) -> bool:
+    """Whether the files in a folder were made by `simulate`."""
+    return (Path(folder) / _INDEX).is_file()
 
 
-def _participants(name: str, out: Path) -> None:
-    """`participants.tsv` in the manner of BIDS, of everybody whose nights stand in the folder."""
-    rows = {}
-    for path in _standing(name, out):
-        with suppress(SleeplibError):  # a damaged night that was not asked for
-            person = read_edf_subject(path)
-            rows[person.id] = f"{person.id}\t{person.age:.1f}\t{person.sex}\t{person.ahi:.1f}"
-    files.replace(
-        out / "participants.tsv", "\n".join(["participant_id\tage\tsex\tahi", *rows.values()]) + "\n"
-    )
+def _standing(manifest: Manifest, cohort: Simulation, out: Path) -> dict[Path, tuple[Entry, Subject]]:
+    """The nights in the folder that have any file, with who slept there."""
+    found = {}
+    for entry, i, nth in nights(manifest, replace(cohort, persons=999), out):
+        if any(path.exists() for path in files.all_of(entry, out)):
+            found[entry.signals] = entry, _person(cohort, _fields(cohort, i, nth), i, nth, entry.subject.id)
+    return found
+
+
+def _person(cohort: Simulation, fields: dict, i: int, nth: int, name: str) -> Subject:
+    """Age, sex and AHI of a person, as `night` draws them."""
+    seed = np.random.SeedSequence(cohort.seed, spawn_key=(i,))
+    who = cohort.draw(np.random.default_rng(np.random.SeedSequence(cohort.seed, spawn_key=(i, 99))))
+    person = people.draw(streams(seed, nth)[0], **who)
+    return Subject(name, round(person.age, 1), person.sex, round(person.ahi, 1))
+
+
+def _tables(manifest: Manifest, cohort: Simulation, out: Path) -> None:
+    """The tables of participants, of everybody whose nights stand in the folder."""
+    standing = [found for found in _standing(manifest, cohort, out).values() if found[0].signals.exists()]
+    for table in manifest.subjects:
+        files.write_people(table, [(e.fields, e.id, subject) for e, subject in standing], out)

@@ -1,7 +1,8 @@
-"""The files of one simulated night: what a real cohort would have, and the truth that none has.
+"""The files of one simulated night and of its cohort: where they stand, whether they are whole, and the truth.
 
-`<name>.edf` holds signals, hypnogram and annotated events; `scorer_1/<name>.json` and so on the scorers where there are
-several; `truth/<name>.tsv` the state at 128 Hz and every event. The EDF is written last: a night that has it is whole.
+
+`truth/<id>.tsv` holds the state at 128 Hz and every event that happened. The file of the signals is written last: a
+night that has it is whole.
 """
 
 from collections.abc import Iterator
@@ -9,10 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
+from sleeplib import readers
+from sleeplib.cohorts import Entry, Manifest
+from sleeplib.cohorts.nights import score
 from sleeplib.errors import SleeplibError
-from sleeplib.readers.edf import read_edf_hypnogram, write_edf
-from sleeplib.readers.scorings import read_scorings, sidecars, write_scorings
-from sleeplib.recording import Event, Recording
+from sleeplib.readers.tables import write_table
+from sleeplib.recording import Event, Recording, Subject
 from sleeplib.simulator.macrostructure import RATE
 from sleeplib.stages import STAGES, to_intervals
 
@@ -20,29 +23,75 @@ _COLUMNS = "onset\tduration\tkind"
 _END = "end"  # the last row's kind; its onset is the length of the night
 
 
-def all_of(edf: Path, scorers: int) -> list[Path]:
-    """All files of a night, its EDF last."""
-    return [*(sidecars(edf, scorers) if scorers > 1 else []), _truth(edf), edf]
+def entry(manifest: Manifest, fields: dict[str, str], scorers: int, out: Path) -> Entry:
+    """The files of a night with these fields in their names, by the first of the manifest's templates."""
+    files = manifest.files
+
+    def paths(key: str) -> tuple[Path, ...]:
+        template = files.get(key) or ()
+        template = template[:1] if isinstance(template, list) else [template] if template else []
+        several = "scorer" not in fields and any("{scorer}" in t for t in template)
+        numbers = range(1, scorers + 1) if several else [fields.get("scorer", "")]
+        return tuple(out / t.format(**fields | {"scorer": k}) for t in template for k in numbers)
+
+    person = files.get("person", "{person}").format(**fields)
+    return Entry(
+        files["id"].format(**fields), Subject(person), person, paths("signals")[0], paths("scoring"),
+        paths("events"), fields,
+    )  # fmt: skip
 
 
-def write(recording: Recording, edf: Path, spelling=None, bouts: bool = True) -> None:
-    """Write all files of a night, the EDF last; the recording's signals are given up. See `write_edf` for the rest."""
-    write_scorings(recording.scorings, edf)
-    _truth(edf).parent.mkdir(exist_ok=True)
-    replace(_truth(edf), "\n".join(_rows(recording)) + "\n")
-    write_edf(recording, edf, spelling, bouts, release=True)
+def truth(out: Path, id: str) -> Path:
+    """Where the truth of a night stands."""
+    return out / "truth" / f"{id}.tsv"
 
 
-def finished(edf: Path, scorers: int) -> bool:
-    """Whether all files of a night stand whole."""
-    try:
-        hypnogram = read_edf_hypnogram(edf)
-        state, _ = read_truth(edf)
-        lengths = [len(scoring) for scoring in read_scorings(edf)]
-    except SleeplibError:  # missing, or cut short by a full disk or an interrupted copy
+def all_of(entry: Entry, out: Path) -> list[Path]:
+    """All files of a night, that of its signals last."""
+    beside = [entry.signals.with_suffix(".mat")] if entry.signals.suffix == ".hea" else []
+    return [*entry.scoring, *entry.events, truth(out, entry.id), *beside, entry.signals]
+
+
+def finished(manifest: Manifest, entry: Entry, out: Path) -> bool:
+    """Whether all files of a night stand whole: none is missing, or cut short by a full disk or an interrupted copy."""
+    if not all(path.is_file() for path in all_of(entry, out)):
         return False
-    right = [len(hypnogram)] * (scorers if scorers > 1 else 0)
-    return lengths == right and len(state) >= len(hypnogram) * hypnogram.epoch_seconds * RATE
+    try:
+        header = readers.header(entry.signals)
+        hypnogram, scorings, _ = score(manifest, entry, header)
+        state, _ = read_truth(truth(out, entry.id))
+    except SleeplibError:
+        return False
+    scored = np.flatnonzero(hypnogram.scored)
+    last = hypnogram.onset + (scored[-1] + 1 if len(scored) else 0) * hypnogram.epoch_seconds
+    return {len(s) for s in scorings} <= {len(hypnogram)} and len(state) >= last * RATE
+
+
+def write_people(table: dict, people: list[tuple[dict, str, Subject]], out: Path) -> None:
+    """Write a table of participants as the manifest describes it.
+
+    Parameters
+    ----------
+    people : fields of the file names, id of the recording, and person, of each night
+    """
+    rows = {}
+    for fields, id, subject in people:
+        if not all(fields.get(key) == value for key, value in table.get("when", {}).items()):
+            continue
+        row = {column: value.format(**fields, id=id) for column, value in table["row"].items()}
+        for key, value in (("age", subject.age), ("sex", subject.sex), ("ahi", subject.ahi)):
+            spec = table.get(key)
+            if isinstance(spec, dict):
+                row[spec["column"]] = spec.get(value, value)
+            elif spec and key != "sex":
+                row[spec] = f"{value:.1f}"
+        if "group" in table:
+            row[table["group"]] = fields.get("family", "")
+        rows.setdefault(tuple(row[column] for column in table["row"]), row)
+    if rows:
+        path = out / table["table"].replace("*", "0.1.0")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_table(path, list(rows.values()), table.get("header_row", 1))
 
 
 def replace(path: Path, text: str) -> None:
@@ -50,6 +99,12 @@ def replace(path: Path, text: str) -> None:
     part = path.with_name(path.name + ".part")
     part.write_text(text)
     part.replace(path)
+
+
+def write_truth(recording: Recording, path: Path) -> None:
+    """Write the truth of a night."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace(path, "\n".join(_rows(recording)) + "\n")
 
 
 def read_truth(path: str | Path) -> tuple[np.ndarray, list[Event]]:
@@ -65,7 +120,7 @@ def read_truth(path: str | Path) -> tuple[np.ndarray, list[Event]]:
         If the file is missing, damaged or cut short.
     """
     path = Path(path)
-    path = path if path.suffix == ".tsv" else _truth(path)
+    path = path if path.suffix == ".tsv" else truth(path.parent, path.stem)
     *rows, end = _parse(path)
     bouts = [row for row in rows if row.kind in STAGES]
     lengths = np.array([round(bout.duration * RATE) for bout in bouts], int)
@@ -74,10 +129,6 @@ def read_truth(path: str | Path) -> tuple[np.ndarray, list[Event]]:
         raise SleeplibError(f"{path}: cut short; simulate the cohort again to mend it")
     state = np.repeat([STAGES.index(bout.kind) for bout in bouts], lengths).astype(np.int8)
     return state, [row for row in rows if row.kind not in STAGES]
-
-
-def _truth(edf: Path) -> Path:
-    return edf.parent / "truth" / f"{edf.stem}.tsv"
 
 
 def _rows(recording: Recording) -> Iterator[str]:

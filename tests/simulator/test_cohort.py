@@ -13,7 +13,7 @@ from sleeplib.readers import read
 from sleeplib.readers.scorings import read_scorings
 from sleeplib.recording import Event, Recording
 from sleeplib.simulator import cohort as module
-from sleeplib.simulator import files, night, read_truth, simulate
+from sleeplib.simulator import files, night, read_truth, simulate, twins
 from sleeplib.simulator.population import Population
 
 SMALL = {"seed": 5, "persons": 3, "hours": 0.5, "ages": [25, 60], "scorers": 2}
@@ -57,9 +57,9 @@ def test_another_seed_gives_other_nights(made, tmp_path):
     assert _bytes(tmp_path)["small-001.edf"] != _bytes(made)["small-001.edf"]
 
 
-@pytest.mark.parametrize("step", ["write_edf", "write_scorings"])
+@pytest.mark.parametrize("step", ["write_edf", "_write_scorings"])
 def test_an_interrupted_run_goes_on_where_it_stopped(step, made, tmp_path, monkeypatch):
-    write, calls = getattr(files, step), []
+    write, calls = getattr(twins, step), []
 
     def interrupted(*arguments, **settings):
         calls.append(arguments)
@@ -68,12 +68,12 @@ def test_an_interrupted_run_goes_on_where_it_stopped(step, made, tmp_path, monke
             raise KeyboardInterrupt
         write(*arguments, **settings)
 
-    monkeypatch.setattr(files, step, interrupted)
+    monkeypatch.setattr(twins, step, interrupted)
     with pytest.raises(KeyboardInterrupt):
         simulate(SMALL, tmp_path, name="small", progress=False)
     assert _edfs(tmp_path) == ["small-001.edf"]
     before = (tmp_path / "small-001.edf").stat().st_mtime_ns
-    monkeypatch.setattr(files, step, write)
+    monkeypatch.setattr(twins, step, write)
     simulate(SMALL, tmp_path, name="small", progress=False)
     assert (tmp_path / "small-001.edf").stat().st_mtime_ns == before
     assert _bytes(tmp_path) == _bytes(made)

@@ -136,13 +136,13 @@ def test_scoring_of_rechtschaffen_and_kales_has_epochs_of_20_s():
 
 
 def test_a_cohorts_site_by_name():
-    r = night(8, hours=0.5, site="mass-twin")
-    channels = cohorts.load("mass-twin").simulation["site"]["channels"]
+    r = night(8, hours=0.5, site="mass-c3")
+    channels = cohorts.load("mass-c3").simulation["site"]["channels"]
     assert r.channels == list(channels) and set(r.rates) == {256.0}
     assert sum(d.split(" - ")[0] in CAP for d in channels.values()) == 19
     assert all(len(x) == 1800 * 256 and np.isfinite(x).all() for x in r.signals)
     assert r.truth.size == 1800 * 128
-    assert len(night(8, hours=0.5, site="dodh-twin", signals=False).scorings) == 5
+    assert len(night(8, hours=0.5, site="dodh", signals=False).scorings) == 5
 
 
 def test_up_and_about_before_and_after_the_night():
@@ -491,7 +491,7 @@ def test_edf_round_trip(tmp_path):
         ({"seed": 1, "site": {"channels": {"a": "XX - M1"}}}, "no electrode 'XX'"),
         ({"seed": 1, "site": {"rates": {"a": 1}}}, "rates of a"),
         ({"seed": 1, "site": {"rate": 0}}, "rate 0"),
-        ({"seed": 1, "site": "nowhere"}, "mass-twin"),
+        ({"seed": 1, "site": "nowhere"}, "mass-c3"),
         ({"seed": 1, "scorer": {"bias": 1}}, "jitter"),
         ({"seed": 1, "architecture": {"naps": 1}}, "rem_growth"),
         ({"seed": 1, "scorers": 0}, "scorers 0"),
@@ -505,7 +505,7 @@ def test_edf_round_trip(tmp_path):
         ({"seed": 1, "hours": 0.5, "site": {"channels": ["C4 - M1"]}}, "channels"),
         ({"seed": 1, "hours": 0.5, "site": {"noise_uv": "loud"}}, "noise_uv"),
         ({"seed": 1, "hours": 0.5, "site": {"dropouts": -1}}, "dropouts"),
-        ({"seed": 1, "hours": 0.5, "site": "mass-twin", "scorers": "x"}, "scorers"),
+        ({"seed": 1, "hours": 0.5, "site": "mass-c3", "scorers": "x"}, "scorers"),
     ],
 )
 def test_bad_arguments_get_one_clear_line(arguments, words):

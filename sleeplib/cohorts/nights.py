@@ -1,0 +1,155 @@
+"""One night of a cohort: harmonised channels, the hypnogram and the events in one vocabulary, whatever its files."""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from fnmatch import fnmatchcase
+
+from sleeplib import readers
+from sleeplib.cohorts.channels import TYPES, Derivation, Montage, derive
+from sleeplib.cohorts.files import Entry
+from sleeplib.cohorts.manifests import Manifest
+from sleeplib.errors import SleeplibError
+from sleeplib.readers.codes import read_codes, read_ids
+from sleeplib.readers.edf import read_edf_scoring
+from sleeplib.readers.isruc import read_isruc
+from sleeplib.readers.npz import read_npz_hypnogram
+from sleeplib.readers.nsrr import read_nsrr
+from sleeplib.readers.respevt import read_respevt
+from sleeplib.readers.scorings import cut, read_scoring_files
+from sleeplib.readers.wfdb import read_wfdb_annotations
+from sleeplib.recording import EVENTS, Event, Header, Hypnogram, Recording
+from sleeplib.stages import STAGES, UNSCORED
+
+
+def read(manifest: Manifest, entry: Entry, montage: dict | None = None) -> Recording:
+    """Read one recording of a cohort as everything after this room knows it.
+
+    Parameters
+    ----------
+    montage : mapping of role to derivation
+        By default every harmonised EEG, EOG and EMG channel of the manifest, or the file's own where it has none.
+
+    Returns
+    -------
+    Recording
+        Harmonised channels at their own rates; `hypnogram`, `scorings` and `events` (of `sleeplib.recording.EVENTS`)
+        in seconds from the first sample.
+
+    Raises
+    ------
+    SleeplibError
+        If a file is missing or damaged.
+    """
+    header = header_of(entry)
+    chosen = derivations(manifest, header, montage, TYPES)
+    if not chosen:
+        chosen = [Derivation(label, "EEG", {label: 1.0}) for label in header.channels]
+    signals = [derive(d, reader_of(entry)) for d in chosen]
+    units = dict(zip(header.channels, header.units, strict=True))
+    recording = Recording(
+        signals=[x for x, _ in signals],
+        rates=[rate for _, rate in signals],
+        channels=[d.name for d in chosen],
+        units=[units[next(iter(d.terms))] for d in chosen],
+        id=entry.id,
+        start=header.start,
+        subject=entry.subject,
+        gaps=list(header.gaps),
+    )
+    recording.hypnogram, recording.scorings, recording.events = score(manifest, entry, header)
+    return recording
+
+
+def header_of(entry: Entry) -> Header:
+    """What the recording's file says of itself."""
+    return replace(readers.header(entry.signals), id=entry.id)
+
+
+def reader_of(entry: Entry) -> Callable[[list[str]], Recording]:
+    """A function of labels that reads these channels."""
+    return lambda labels: readers.read(entry.signals, labels)
+
+
+def derivations(
+    manifest: Manifest, header: Header, montage: dict | None, types=("EEG", "EOG")
+) -> list[Derivation]:
+    """The channels to read: those of a montage's roles, or all harmonised ones of these types."""
+    plan = Montage(manifest.channels, header)
+    return plan.roles(montage) if montage else plan.every(types)
+
+
+def score(manifest: Manifest, entry: Entry, header: Header) -> tuple[Hypnogram, list[Hypnogram], list[Event]]:
+    """The hypnogram, those of all scorers where there are several, and the events of `EVENTS`.
+
+    Raises
+    ------
+    SleeplibError
+        If a file is missing or damaged, or holds no stages.
+    """
+    if manifest.files.get("scoring") and not entry.scoring and not _inside(manifest):
+        wanted = manifest.files["scoring"]
+        raise SleeplibError(
+            f"{entry.signals}: no hypnogram beside it ({wanted if isinstance(wanted, str) else ' or '.join(wanted)})"
+        )
+    read_one = _SCORING[manifest.hypnogram["format"]]
+    scored = [read_one(path, manifest, header) for path in entry.scoring or [entry.signals]]
+    scorings = [hypnogram for hypnogram, _ in scored if hypnogram is not None]
+    main = scorings[0] if scorings else None
+    if _inside(manifest):
+        if entry.scoring:
+            scorings = cut(scorings, manifest.hypnogram.get("limits", {}).get(entry.id))[0]
+        main = readers.read_hypnogram(entry.signals)
+        scorings = [replace(s, onset=main.onset) for s in scorings]  # the signals begin where the cut does
+    if main is None:
+        raise SleeplibError(f"{(entry.scoring or [entry.signals])[0]}: no sleep stages in it")
+    events = [event for _, marks in scored for event in marks] if not entry.events else []
+    read_marks = _SCORING[manifest.events.get("format", manifest.hypnogram["format"])]
+    for path in entry.events:
+        events += read_marks(path, manifest, header)[1]
+    return main, scorings if len(scorings) > 1 else [], vocabulary(manifest, events)
+
+
+def vocabulary(manifest: Manifest, events: list[Event]) -> list[Event]:
+    """Events under the names of `EVENTS`, by the manifest's texts; all others are left out."""
+    texts = {kind: list(map(_plain, manifest.events.get(kind, [kind]))) for kind in EVENTS}
+    known: dict[str, str | None] = {}
+    for raw in {event.kind for event in events}:
+        plain = _plain(raw)
+        known[raw] = next((kind for kind, t in texts.items() if any(fnmatchcase(plain, p) for p in t)), None)
+    named = [Event(known[e.kind], e.onset, e.duration) for e in events if known[e.kind]]
+    return sorted(named, key=lambda e: (e.onset, e.duration, e.kind))
+
+
+def _plain(text: str) -> str:
+    """Texts are compared without case, and with one blank for each run of blanks and underscores."""
+    return re.sub(r"[\s_]+", " ", text).strip().casefold().replace("[", "(").replace("]", ")")
+
+
+def _inside(manifest: Manifest) -> bool:
+    """Whether the hypnogram is in the file of the signals, and the scorers' beside it."""
+    return manifest.hypnogram.get("format") == "dreem"
+
+
+def _codes(path, manifest: Manifest, header: Header):
+    names = {name: code for code, name in enumerate(STAGES)} | {"unscored": UNSCORED}
+    codes = {text: names[stage] for text, stage in manifest.hypnogram["codes"].items()}
+    return read_codes(path, codes, manifest.epoch_seconds)
+
+
+def _dreem(path, manifest: Manifest, header: Header):
+    return read_scoring_files([path], manifest.epoch_seconds)[0] if path.suffix == ".json" else None, []
+
+
+_SCORING = {
+    "npz": lambda path, manifest, header: (read_npz_hypnogram(path), []),
+    "edf": lambda path, manifest, header: read_edf_scoring(path),
+    "nsrr": lambda path, manifest, header: read_nsrr(path),
+    "wfdb": lambda path, manifest, header: read_wfdb_annotations(path, header.rates[0], header.duration),
+    "ids": lambda path, manifest, header: read_ids(path),
+    "codes": _codes,
+    "dreem": _dreem,
+    "respevt": lambda path, manifest, header: read_respevt(path, header.start),
+    "isruc": lambda path, manifest, header: read_isruc(path),
+}
+"""How each format of hypnograms and events is read: (path, manifest, header) to (hypnogram or None, raw events)."""

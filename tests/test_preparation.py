@@ -1,0 +1,331 @@
+"""From recordings to a store: the round trip, what is kept and what is refused."""
+
+import json
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+
+from sleeplib import cohorts, signals, store
+from sleeplib import preparation as preparation_of
+from sleeplib.errors import SleeplibError
+from sleeplib.prepare import prepare, survey
+from sleeplib.readers.edf import write_edf
+from sleeplib.recording import Event, Hypnogram
+from sleeplib.sampling import Nights
+from tests.test_store import night
+
+MANIFEST = cohorts.Manifest(
+    name="toy",
+    title="Toy",
+    files={
+        "fields": {"person": r"p\d+", "night": "[ab]"},
+        "signals": "{person}-{night}.edf",
+        "id": "{person}-{night}",
+    },
+    montage={"EEG": "C4", "EOG": "E1 - E2"},
+    hypnogram={"format": "edf"},
+)
+
+
+@pytest.fixture
+def root(tmp_path):
+    (tmp_path / "files").mkdir()
+    for i, id in enumerate(("p1-a", "p1-b", "p2-a")):
+        write_edf(night(id, seed=i), tmp_path / "files" / f"{id}.edf")
+    return tmp_path
+
+
+def test_what_is_stored_is_what_was_prepared(root):
+    prepared, failures = prepare(MANIFEST, root / "files", root / "store", progress=False)
+    assert failures == [] and prepared.ids == ["p1-a", "p1-b", "p2-a"]
+    assert prepared.persons.tolist() == ["p1", "p1", "p2"] and prepared.channels == ["EEG", "EOG"]
+    original = night("p1-b", seed=1)
+    expected = signals.resample(original.signals[1] - original.signals[2], 200, 100)
+    stored = prepared.epochs(1)[:, 1].ravel()
+    quantum = np.ptp(expected) / 30_000
+    assert stored.shape == (15_000,) and np.abs(stored - expected).max() < 4 * quantum
+    assert prepared.stages(1).tolist() == original.hypnogram.stages.tolist()
+    assert prepared.images(1).shape == (5, 2, 29, 129)
+    assert prepared.samples(1).dtype == np.int16 and isinstance(prepared.samples(1), np.memmap)
+
+
+def test_nights_in_memory_are_those_of_the_store_end_to_end(root):
+    prepared, _ = prepare(MANIFEST, root / "files", root / "store", progress=False)
+    nights = Nights.from_store(prepared, [2, 0])
+    assert nights.lengths == [5, 5] and nights.images.shape == (10, 2, 29, 129)
+    assert np.array_equal(nights.images[5:], prepared.images(0))
+    assert nights.labels.tolist() == [*prepared.stages(2), *prepared.stages(0)]
+
+
+def test_same_nights_same_digest_whatever_the_number_of_jobs(root):
+    one, _ = prepare(MANIFEST, root / "files", root / "one", jobs=1, progress=False)
+    two, _ = prepare(MANIFEST, root / "files", root / "two", jobs=2, progress=False)
+    assert one.digest == two.digest
+    assert (root / "one/p1-a.npy").read_bytes() == (root / "two/p1-a.npy").read_bytes()
+
+
+def test_finished_nights_are_kept_and_changed_ones_prepared_again(root):
+    prepare(MANIFEST, root / "files", root / "store", progress=False)
+    times = {p.name: p.stat().st_mtime_ns for p in (root / "store").glob("*.npy")}
+    (root / "store/p2-a.json").unlink()  # as if interrupted before its sidecar
+    write_edf(night("p1-a", seed=7), root / "files/p1-a.edf")
+    prepare(MANIFEST, root / "files", root / "store", progress=False)
+    changed = {p.name for p in (root / "store").glob("*.npy") if p.stat().st_mtime_ns != times[p.name]}
+    assert changed == {"p1-a.npy", "p2-a.npy"}
+    prepare(MANIFEST, root / "files", root / "store", progress=False, rate=50.0)
+    assert store.Store(root / "store").rate == 50
+
+
+def test_a_bad_night_is_listed_and_the_rest_completes(root):
+    raw = (root / "files/p1-b.edf").read_bytes()
+    (root / "files/p1-b.edf").write_bytes(raw[: len(raw) // 2])
+    write_edf(night("p2-a", stages=np.zeros(9, int)), root / "files/p2-a.edf")
+    prepared, failures = prepare(MANIFEST, root / "files", root / "store", progress=False)
+    assert prepared.ids == ["p1-a"] and len(failures) == 2
+    assert "p1-b.edf" in failures[0] and "truncated" in failures[0]
+    assert "p2-a.edf" in failures[1] and "9 scored epochs from 0 s do not fit 150 s" in failures[1]
+    assert json.loads((root / "store/index.json").read_text())["failures"] == failures
+    assert not list((root / "store").glob("*.part"))
+
+
+def test_unscored_epochs_behind_the_end_do_no_harm():
+    recording, preparation = (
+        night(stages=[0, 1, 2, 9, 3, 9, 9, 9, 9]),
+        preparation_of.Preparation({"EEG": "C4"}),
+    )
+    cut, stages = preparation_of.align(
+        recording, preparation_of.prepared_signals(recording, preparation), preparation
+    )
+    assert stages.tolist() == [0, 1, 2, 9, 3] and cut.shape == (1, 15_000)
+
+
+def test_a_wrong_channel_stops_with_the_names_that_are_there(root):
+    wrong = cohorts.Manifest(**asdict(MANIFEST) | {"montage": {"EEG": "O1"}})
+    with pytest.raises(
+        SleeplibError, match=r"none of the 3 recordings .* no channel 'O1' for EEG; it has C4, E1, E2"
+    ):
+        prepare(wrong, root / "files", root / "store", progress=False)
+    assert not (root / "store/index.json").exists()
+
+
+def test_stages_that_do_not_fit_the_signal_are_refused():
+    preparation = preparation_of.Preparation({"EEG": "C4"})
+    recording = night(stages=np.zeros(8, int))
+    with pytest.raises(SleeplibError, match="8 scored epochs from 0 s do not fit 150 s"):
+        preparation_of.align(recording, preparation_of.prepared_signals(recording, preparation), preparation)
+    recording.hypnogram = None
+    with pytest.raises(SleeplibError, match="no sleep stages"):
+        preparation_of.align(recording, np.zeros((1, 15_000)), preparation)
+    recording.hypnogram = Hypnogram([0, 1], epoch_seconds=25)
+    with pytest.raises(SleeplibError, match="epochs of 25 s; those of this cohort have 30 s"):
+        preparation_of.align(recording, np.zeros((1, 15_000)), preparation)
+
+
+def test_a_hypnogram_that_begins_later_cuts_the_signal():
+    preparation = preparation_of.Preparation({"EEG": "C4"})
+    recording = night()
+    recording.hypnogram = Hypnogram([2, 3], onset=45.0)
+    x = preparation_of.prepared_signals(recording, preparation)
+    cut, stages = preparation_of.align(recording, x, preparation)
+    assert np.array_equal(cut, x[:, 4500:10_500]) and stages.tolist() == [2, 3]
+
+
+def test_robust_scaling_and_offsets(tmp_path):
+    preparation = preparation_of.Preparation({"EEG": "C4"}, scaling="robust")
+    x = preparation_of.prepared_signals(night(offset=1e4), preparation)
+    assert np.abs(x).max() <= 20 and np.median(x) == pytest.approx(0, abs=1e-4)
+    with pytest.raises(SleeplibError, match="choose none or robust or robust-authors"):
+        preparation_of.prepared_signals(night(), preparation_of.Preparation({"EEG": "C4"}, scaling="zscore"))
+    store.add(night(offset=1e4), tmp_path, preparation_of.Preparation({"EEG": "C4"}))
+    sidecar = json.loads((tmp_path / "p1-a.json").read_text())
+    assert sidecar["offset"][0] > 5e3, "an offset must not eat the 16 bits"
+
+
+def test_nights_of_an_older_version_are_prepared_again(root):
+    prepare(MANIFEST, root / "files", root / "store", progress=False)
+    path = root / "store/p1-a.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema": 1}))
+    prepare(MANIFEST, root / "files", root / "store", progress=False)
+    assert json.loads(path.read_text())["schema"] == store.SCHEMA
+
+
+def test_real_nights(shared, tmp_path):
+    manifest = cohorts.load("sleep-edf-npz")
+    prepared, failures = prepare(manifest, shared / "data/sleep-edf-20-5s", tmp_path, progress=False)
+    assert failures == [] and len(prepared) == 20 and len(set(prepared.persons)) == 10
+    with np.load(shared / "data/sleep-edf-20-5s/SC4032E0.npz") as night:
+        i = prepared.ids.index("SC4032E0")
+        assert np.array_equal(prepared.stages(i), night["y"])
+        assert np.abs(prepared.epochs(i)[:, 0] - night["x"][:, :, 0]).max() < 0.05  # uV
+    assert prepared.recordings[0]["subject"] == {"id": "SC400", "age": 33.0, "sex": "F", "ahi": None}
+
+
+def test_epochs_of_any_length_where_the_manifest_leaves_it_to_the_files(tmp_path):
+    for i in range(2):
+        x = np.random.default_rng(i).normal(size=(6, 3000, 1)).astype(np.float32)
+        np.savez(tmp_path / f"SC40{i}1E0.npz", x=x, y=np.arange(6) % 5, fs=100, ch_label="EEG Pz-Oz")
+    manifest = cohorts.load("sleep-edf-npz")
+    prepared, _ = prepare(
+        manifest, tmp_path, tmp_path / "store", progress=False, montage={"EEG": "EEG Pz-Oz"}
+    )
+    assert prepared.epoch_seconds == 30 and prepared.images(0).shape == (6, 1, 29, 129)
+    np.savez(
+        tmp_path / "SC4021E0.npz", x=np.zeros((6, 500, 1)), y=np.zeros(6, int), fs=100, ch_label="EEG Pz-Oz"
+    )
+    _, failures = prepare(
+        manifest, tmp_path, tmp_path / "store", progress=False, montage={"EEG": "EEG Pz-Oz"}
+    )
+    assert len(failures) == 1 and "epochs of 5 s; those of this cohort have 30 s" in failures[0]
+
+
+def test_standardised_images_through_the_store(root):
+    decibels, _ = prepare(MANIFEST, root / "files", root / "dB", progress=False)
+    standard, _ = prepare(MANIFEST, root / "files", root / "standard", progress=False, images="standardised")
+    assert decibels.preparation.images == "dB" and standard.preparation.images == "standardised"
+    assert store.Store(root / "standard").preparation == standard.preparation, "the index keeps it"
+    assert np.array_equal(decibels.samples(0), standard.samples(0)), "the samples are the same"
+    image = decibels.images(0)
+    assert np.array_equal(image, signals.log_power_image(decibels.epochs(0)))
+    assert np.array_equal(standard.images(0), signals.standardise(image))
+    assert np.abs(standard.images(1).mean(axis=(0, 2))).max() < 1e-3
+    assert np.abs(standard.images(1).std(axis=(0, 2)) - 1).max() < 1e-3
+    nights = Nights.from_store(standard, [1])
+    assert np.array_equal(nights.images, standard.images(1))
+
+
+def test_an_index_from_before_standardised_images_means_decibels(root):
+    prepared, _ = prepare(MANIFEST, root / "files", root / "store", progress=False)
+    index = json.loads((root / "store/index.json").read_text())
+    del index["preparation"]["images"]
+    (root / "store/index.json").write_text(json.dumps(index))
+    old = store.Store(root / "store")
+    assert old.preparation == prepared.preparation
+    assert np.array_equal(old.images(0), prepared.images(0))
+
+
+def test_unknown_images_are_refused_before_anything_is_prepared(root):
+    with pytest.raises(SleeplibError, match="'power' is not known; choose dB or standardised") as error:
+        preparation_of.log_power_images(
+            np.zeros((1, 1, 3000)), preparation_of.Preparation({"EEG": "C4"}, images="power")
+        )
+    assert "\n" not in str(error.value)
+    with pytest.raises(SleeplibError, match="'power' is not known; choose dB or standardised"):
+        prepare(MANIFEST, root / "files", root / "store", progress=False, images="power")
+    assert not (root / "store/index.json").exists()
+
+
+def test_epochs_of_20_s_are_widened_to_30_and_the_outer_ones_dropped():
+    """SeqSleepNet, section V-A: 5 s before and behind; windows overlap by 10 s."""
+    preparation = preparation_of.Preparation({"EEG": "C4"})
+    hypnogram = Hypnogram([0, 1, 9, 3, 4], epoch_seconds=20, onset=7.0)
+    starts, stages = preparation_of.place(hypnogram, 12_000, preparation)
+    assert stages.tolist() == [1, 9, 3]
+    assert starts.tolist() == [100 * (7 + 20 * k - 5) for k in (1, 2, 3)]
+    x = np.arange(12_000.0)[None]
+    cut = preparation_of.cut(x, starts, preparation)
+    assert cut.shape == (1, 9000)
+    assert cut[0, 3000:3003].tolist() == [4200, 4201, 4202] and cut[0, 2999] == 2200 + 2999
+
+
+def test_a_last_epoch_that_the_recording_cuts_off_is_dropped():
+    preparation = preparation_of.Preparation({"EEG": "C4"})
+    starts, stages = preparation_of.place(Hypnogram([0, 1, 2]), 8999, preparation)
+    assert stages.tolist() == [0, 1] and starts.tolist() == [0, 3000]
+    with pytest.raises(SleeplibError, match=r"3 scored epochs from 0 s do not fit 59\.99 s"):
+        preparation_of.place(Hypnogram([0, 1, 2]), 5999, preparation)
+
+
+def test_epochs_in_a_gap_are_unscored():
+    recording = night(stages=[0, 1, 2, 3, 4])
+    recording.gaps = [(59.0, 2.0), (150.0, 1.0)]
+    preparation = preparation_of.Preparation({"EEG": "C4"})
+    x = preparation_of.prepared_signals(recording, preparation)
+    assert preparation_of.align(recording, x, preparation)[1].tolist() == [0, 9, 9, 3, 4]
+
+
+def test_the_order_of_scaling_and_clipping_matters_with_an_offset_only():
+    rng = np.random.default_rng(0)
+    x = (20 * rng.standard_normal(20_000)).astype(np.float32)
+    x[::1000] = 3000.0
+    how = {
+        name: preparation_of.Preparation({"EEG": "C4"}, rate=128, scaling=name)
+        for name in ("robust", "robust-authors")
+    }
+    paper, authors = (preparation_of.prepared(x, 128, "EEG", how[name]) for name in how)
+    assert np.abs(paper).max() == pytest.approx(20) and np.abs(paper - authors).max() < 0.1
+    paper, authors = (preparation_of.prepared(x + 1e4, 128, "EEG", how[name]) for name in how)
+    assert paper.std() > 0.5 and np.ptp(authors) == 0, "the authors' clip about zero flattens it"
+
+
+def test_the_filters_of_the_authors_program():
+    t = np.arange(0, 60, 1 / 256)
+    tones = {hz: np.sin(2 * np.pi * hz * t).astype(np.float32) for hz in (5, 20, 50, 60, 90)}
+    left = {
+        kind: [signals.seqsleepnet_filter(x, 256, kind)[2560:-2560].std() / x.std() for x in tones.values()]
+        for kind in ("EEG", "EMG")
+    }
+    assert left["EEG"][0] == pytest.approx(1, abs=0.03) and left["EEG"][1] == pytest.approx(1, abs=0.03)
+    assert max(left["EEG"][2:]) < 0.05
+    assert left["EMG"][1] == pytest.approx(1, abs=0.06) and left["EMG"][4] == pytest.approx(1, abs=0.03)
+    # 100 taps at 256 Hz make shallow notches; what matters is that they are the program's.
+    assert left["EMG"][2] < 0.7 and left["EMG"][3] < 0.7
+
+
+def test_scorers_and_events_go_with_the_night(tmp_path):
+    recording = night(stages=[0, 1, 2, 3, 4])
+    recording.hypnogram = Hypnogram([1, 2, 3], onset=45.0)
+    recording.scorings = [Hypnogram([1, 2, 3], onset=45.0), Hypnogram([1, 1, 9], onset=45.0)]
+    recording.events = [Event("arousal", 50.0, 4.0), Event("arousal", 10.0, 4.0)]
+    preparation = preparation_of.Preparation({"EEG": "C4"})
+    sidecar = store.add(recording, tmp_path, preparation)
+    store.write_index(tmp_path, [sidecar], preparation, cohort="toy", title="Toy")
+    opened = store.Store(tmp_path)
+    assert opened.scorings(0).tolist() == [[1, 2, 3], [1, 1, 9]]
+    assert opened.events(0) == [Event("arousal", 5.0, 4.0)]
+
+
+def test_the_report_names_what_is_wrong(root):
+    recording = night("p1-a", seed=3)
+    recording.signals[0][:] = 0
+    recording.signals[1] = recording.signals[1] * 1e-6  # volts that claim to be microvolts
+    recording.signals[2] = np.clip(recording.signals[2], -5, 5)
+    write_edf(recording, root / "files/p1-a.edf")
+    prepared, failures = prepare(
+        MANIFEST,
+        root / "files",
+        root / "store",
+        progress=False,
+        montage={"EEG": "C4", "EOG": "E1", "EOG2": "E2"},
+    )
+    notes = " | ".join(prepared.quality(0)["notes"])
+    assert not failures and prepared.quality(1)["notes"] == []
+    for name, fault in (("EEG", "flat 100%"), ("EOG", "wrong unit?"), ("EOG2", "clipped")):
+        assert fault in notes.partition(f"{name}: ")[2].partition(" | ")[0], notes
+    table = (root / "store/quality.tsv").read_text().splitlines()
+    assert table[0].split("\t")[:3] == ["recording", "person", "channel"] and len(table) == 1 + 3 * 3
+    assert "flat 100%" in table[1]
+
+
+def test_a_look_at_the_headers_says_what_would_be_prepared(root):
+    (root / "files/p2-a.edf").write_bytes(b"no EDF")
+    seen = survey(MANIFEST, root / "files", MANIFEST.montage, progress=False)
+    assert [(one.id, one.person, bool(one.problem)) for one in seen] == [
+        ("p1-a", "p1", False), ("p1-b", "p1", False), ("p2-a", "p2", True)
+    ]  # fmt: skip
+    assert seen[0].channels == ("EEG", "EOG") and seen[0].hours == pytest.approx(150 / 3600)
+    assert "p2-a.edf: truncated" in seen[2].problem
+
+
+def test_ray_prepares_the_same_bytes_as_loky(root):
+    pytest.importorskip("ray", reason="the extra `cluster` is not installed")
+    one, _ = prepare(MANIFEST, root / "files", root / "loky", jobs=2, progress=False)
+    other, _ = prepare(MANIFEST, root / "files", root / "ray", jobs=2, backend="ray", progress=False)
+    assert one.digest == other.digest
+    for path in sorted((root / "loky").iterdir()):
+        assert path.read_bytes() == (root / "ray" / path.name).read_bytes(), path.name
+
+
+def test_an_unknown_backend_is_refused(root):
+    with pytest.raises(SleeplibError, match="backend 'dask' is not known; choose loky, threading, ray"):
+        prepare(MANIFEST, root / "files", root / "store", backend="dask", progress=False)
