@@ -18,8 +18,6 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
 NINE = ("F3", "F4", "C3", "C4", "O1", "O2")
 
 

@@ -23,7 +23,8 @@
 # anybody's. **Tools** `sleeplib.cohorts`, `prepare`, `quality`, `sampling`. **Time** half a minute on a laptop.
 # ```
 #
-# How to get the real archives is told in {doc}`../book/real_nights`, what is peculiar to each in {doc}`../book/cohorts`.
+# How to get the real archives is told in {doc}`../book/real_nights`, what is peculiar to each in
+# {doc}`../book/cohorts`.
 
 # %% tags=["setup", "remove-cell"]
 import importlib.util
@@ -56,6 +57,7 @@ from sleeplib import cohorts, plotting, readers, results, signals, simulator
 from sleeplib.analysis import metrics, statistics
 from sleeplib.cohorts import nights
 from sleeplib.cohorts.channels import TYPES
+from sleeplib.errors import SleeplibError
 from sleeplib.models.classical import BandPowerLDA, band_powers
 from sleeplib.prepare import prepare
 from sleeplib.readers.codes import ISRUC, SVUH, read_codes
@@ -288,7 +290,8 @@ lines(entry.events[0], n=6)
 #
 # Signals, stages (`Base`), events (`Annotations`), with a blank in each name. An annotation's text is itself an
 # element of XML. The first epoch begins some seconds after the signals; the onset of the first stage is the only
-# place where that is written.
+# place where that is written. (`participants.csv` is no part of the archive: whoever has the descriptor tables writes
+# it from them.)
 
 # %%
 entry = twins["mass-c1"][2][0]
@@ -382,7 +385,8 @@ pd.DataFrame(rows).T
 #
 # `sleeplib prepare COHORT --for seqsleepnet` takes one EEG, one EOG and the chin, at 100 Hz, in microvolts.
 # `--for anysleep` takes every EEG and EOG channel at 128 Hz, each with median 0 and inter-quartile range 1, clipped to
-# &plusmn;20. Cut to whole epochs, and aligned with the stages. Here both for all eight, by the function under the command.
+# &plusmn;20. Both cut the night to whole epochs and align it with the stages. Here both for all eight, by the function
+# under the command.
 
 # %%
 ANYSLEEP = {"montage": None, "rate": 128.0, "scaling": "robust"}
@@ -440,7 +444,7 @@ figure, axes = plt.subplots(
 plotting.hypnogram(batch.labels[0].numpy(), ax=axes[0])
 hour = np.arange(x.shape[2]) / store.rate / 3600
 names = [store.names(0)[c] for c in batch.where.channels[0]]
-for row, (name, signal) in enumerate(zip(names, x[0].numpy(), strict=True)):
+for row, signal in enumerate(x[0].numpy()):
     axes[1].plot(hour, signal - 12 * row, lw=0.2, color="#222222")
 axes[1].set(
     yticks=-12 * np.arange(len(names)),
@@ -509,10 +513,10 @@ figure.axes[0].set_title("shhs: 6 simulated recordings, four of them broken")
 plt.show()
 
 # %% [markdown]
-# Above, red is the share that cannot be used. Below, each channel's spread over the recordings, on a scale of powers of
-# ten: the channel in millivolts stands alone at the left. `sleeplib prepare` writes this picture (`quality.png`) and the
-# table under it (`quality.tsv`) into each store. It tells; it does not throw away. What to leave out is yours to decide,
-# before you look at any result.
+# Above, red is the share that cannot be used. Below, each channel's spread over the recordings, on a scale of powers
+# of ten: the channel in millivolts stands alone at the left. `sleeplib prepare` writes this picture (`quality.png`)
+# and the table under it (`quality.tsv`) into each store. It tells; it does not throw away. What to leave out is yours
+# to decide, before you look at any result.
 
 # %% [markdown]
 # ## Trap 1: two nights of one person
@@ -842,7 +846,7 @@ plt.show()
 for entry in found:
     try:
         read_codes(entry.scoring[0], ISRUC)
-    except readers.SleeplibError as error:
+    except SleeplibError as error:
         print(str(error).replace(str(place), "..."))
         break
 
@@ -854,7 +858,8 @@ for entry in found:
 # which epochs to count.
 
 # %%
-around = night_hours * 45  # minutes before and after: 20 h for a night of 8 h
+# Minutes before and after; a night of 8 h becomes a recording of 20 h.
+around = round(night_hours * 45)
 manifest, folder, _ = twin(
     "sedf-sc", 4, "cassette", night_hours, awake=[around, around]
 )
@@ -868,9 +873,7 @@ model = BandPowerLDA().fit(Nights.from_store(store, train))
 rows = {}
 for title, minutes in {"everything": None, "30 min around sleep": 30}.items():
     counts = np.zeros((5, 5), int)
-    for i, (images, labels) in zip(
-        test, Nights.from_store(store, test).split(), strict=True
-    ):
+    for images, labels in Nights.from_store(store, test).split():
         said, stages = model.posteriors(images).argmax(1), labels.numpy()
         asleep = np.flatnonzero((stages > 0) & (stages != UNSCORED))
         first, last = 0, len(stages)
@@ -1027,5 +1030,6 @@ print(
 # ## What to take along
 #
 # None of the seven traps raises an error by itself. What finds them is the same each time: a number that one knows
-# beforehand. How many epochs should there be, how many persons, how large is an EEG, how many REM has a night, who is
-# in which part. `sleeplib prepare --dry-run` and the quality report print most of them before the first hour of training.
+# beforehand. How many epochs should there be, how many persons, how large is an EEG, how much REM has a night, who is
+# in which part? `sleeplib prepare --dry-run` and the quality report print most of them before the first hour of
+# training.

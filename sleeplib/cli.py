@@ -1,4 +1,4 @@
-"""The door: `sleeplib cohorts | fetch | simulate | prepare | train | evaluate | run`."""
+"""The door: `sleeplib cohorts | fetch | simulate | prepare | split | train | evaluate | run`."""
 
 import argparse
 import os
@@ -54,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"sleeplib {__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_cohorts, _fetch, _simulate, _prepare, _train, _evaluate, _run):
+    for add in (_cohorts, _fetch, _simulate, _prepare, _split, _train, _evaluate, _run):
         add(commands)
     return top
 
@@ -340,6 +340,47 @@ def _surveyed(seen) -> int:
     return 1 if bad else 0
 
 
+def _split(commands) -> None:
+    command = _command(commands, "split", split, "say who trains, who validates and who tests")
+    command.add_argument("store", type=Path, help="folder made by `sleeplib prepare`")
+    command.add_argument("--out", type=Path, help="file of the split (default: STORE/split.json)")
+    command.add_argument(
+        "--published",
+        type=Path,
+        metavar="FILE",
+        help="the published split of AnySleep (usleep_split.yaml) or the folds of SeqSleepNet (data_split_eval.mat), "
+        "from `sleeplib fetch splits`; by default a new one under AnySleep's rule",
+    )
+    command.add_argument("--fold", type=_positive, default=1, help="which of SeqSleepNet's 20 folds")
+    command.add_argument("--seed", type=int, default=0, help="of a new split")
+
+
+def split(a) -> None:
+    """Divide the recordings of a store by person (or family): the published split, or a new one.
+
+    A new one follows AnySleep's rule: 15 % of the persons, at most 100, for the test, 10 %, at most 50, to validate.
+    The same seed gives the same split. Somebody in two parts is an error.
+    """
+    from sleeplib.cohorts import splits
+    from sleeplib.store import Store
+
+    store = Store(a.store)
+    if a.published is None:
+        parts = splits.protocol(store.groups, a.seed)
+    elif a.published.suffix == ".mat":
+        folds = splits.assign_folds(splits.read_seqsleepnet_folds(a.published), store.ids, store.groups)
+        parts = folds[(a.fold - 1) % len(folds)]
+    else:
+        published = splits.read_usleep_split(a.published)
+        parts = {part: published[part].get(store.cohort, []) for part in published}
+        parts = splits.assign(parts, store.ids, store.groups, str(a.published))
+    out = a.out or a.store / "split.json"
+    splits.write_split(out, parts, store.ids)
+    for part, which in parts.items():
+        print(f"{part}: {len(which)} recordings of {len(set(store.persons[which]))} persons")
+    print(f"written to {out}; use it with `sleeplib train --split {out}`")
+
+
 def _train(commands) -> None:
     command = _command(
         commands,
@@ -353,6 +394,9 @@ def _train(commands) -> None:
     command.add_argument("--store", type=Path, required=True, help="folder made by `sleeplib prepare`")
     command.add_argument(
         "--out", type=Path, required=True, help="folder of the run: checkpoint, weights, card, history"
+    )
+    command.add_argument(
+        "--split", type=Path, help="file made by `sleeplib split` (default: the next two options)"
     )
     command.add_argument(
         "--valid-persons", type=_positive, default=2, help="persons to choose the best step by"
@@ -393,7 +437,10 @@ def train(a) -> None:
     store = Store(a.store)
     recipe = {"learning_rate": a.learning_rate, "batch_size": a.batch_size, "seed": a.seed}
     recipe |= {name: value for name, value in (("max_steps", a.steps), ("passes", a.passes)) if value}
-    split = cohorts.split(store.persons, a.valid_persons, a.test_persons, a.seed)
+    if a.split:
+        split = cohorts.splits.read_split(a.split, store.ids, store.groups)
+    else:
+        split = cohorts.split(store.groups, a.valid_persons, a.test_persons, a.seed)
     system = protocol.System(a.network, a.network, _values(a.set), recipe)
     network = protocol.train(store, split, system, a.out, device=a.device)
     print(

@@ -5,6 +5,7 @@ from datetime import timedelta
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.dates import DateFormatter, HourLocator, date2num
+from matplotlib.ticker import LogLocator, NullLocator
 from scipy.interpolate import RBFInterpolator
 
 from sleeplib import signals
@@ -286,18 +287,31 @@ def quality(store, most: int = 60):
     worst = np.sort(np.argsort(-np.nan_to_num(bad).max(1), kind="stable")[:most])
     height = 1.2 + 0.2 * len(names)
     figure, (above, below) = plt.subplots(2, 1, figsize=(WIDTH, 2 * height))
-    image = above.imshow(bad[worst].T, aspect="auto", cmap="Reds", vmin=0, vmax=20, interpolation="nearest")
-    above.set_facecolor("#DDDDDD")
+    reds = plt.get_cmap("Reds").with_extremes(under="white", bad="#CCCCCC")
+    image = above.imshow(bad[worst].T, aspect="auto", cmap=reds, vmin=0.01, vmax=20, interpolation="nearest")
+    above.set_xticks(np.arange(len(worst) + 1) - 0.5, minor=True)
+    above.set_yticks(np.arange(len(names) + 1) - 0.5, minor=True)
+    above.grid(which="minor", color="#EEEEEE", lw=0.8)
+    above.tick_params(which="minor", length=0)
     above.set(yticks=range(len(names)), yticklabels=names, xlabel=f"recording ({len(worst)} of {len(store)})")
     if len(worst) <= 16:
         above.set_xticks(range(len(worst)), [store.ids[i][:14] for i in worst], rotation=40, ha="right")
-    figure.colorbar(image, ax=above, label="unusable (%)", extend="max")
+    figure.colorbar(image, ax=above, label="flat, disconnected or clipped (%)", extend="max")
     columns = [column[np.isfinite(column) & (column > 0)] for column in values["sd"].T]
     below.boxplot(
         columns, orientation="horizontal", widths=0.6, flierprops={"ms": 3}, medianprops={"color": "#CC3311"}
     )
     below.set(yticks=range(1, len(names) + 1), yticklabels=names, xscale="log")
     below.invert_yaxis()
+    finite = np.concatenate(columns)
+    if len(finite):  # from a nice number to a nice number, so that two at least stand on the axis
+        nice = np.outer(10.0 ** np.arange(-9, 9), (1, 2, 5)).ravel()
+        below.set_xlim(
+            nice[nice <= finite.min()].max(initial=1e-9), nice[nice >= finite.max()].min(initial=1e9)
+        )
+    below.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    below.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
+    below.xaxis.set_minor_locator(NullLocator())
     below.set_xlabel("standard deviation of an epoch, median of the recording (uV)")
     kind = "simulated" if store.simulated else "real"
     above.set_title(f"{store.cohort}: {len(store)} {kind} recordings; grey: no such channel")

@@ -121,7 +121,7 @@ def _write(manifest: Manifest, entry: Entry, folder: Path, preparation: Preparat
     rows, measured = [], {}
     for derivation in chosen:  # one at a time, so that the raw night never stands in memory
         x, rate = derive(derivation, nights.reader_of(entry))
-        measured[derivation.name] = quality.inspect(x, rate)
+        measured[derivation.name] = quality.inspect(x, rate, derivation.type)
         rows.append(prepared(x, rate, derivation.type, preparation))
     starts, stages = place(hypnogram, min(map(len, rows)), preparation, header.gaps, entry.id)
     x = [cut(row, starts, preparation) for row in rows]
@@ -154,7 +154,8 @@ def _quality(manifest, header: Header, chosen, measured, hypnogram, begin: float
     )
     unused = header.duration - (end - begin)
     if missing:
-        notes.append(f"cannot be derived: {', '.join(missing)}")
+        more = f" and {len(missing) - 4} others" if len(missing) > 4 else ""
+        notes.append(f"cannot be derived: {', '.join(missing[:4])}{more}")
     if unused > hypnogram.epoch_seconds:
         notes.append(f"{unused / 60:.1f} min of signal without stages")
     if header.gaps:
@@ -205,7 +206,7 @@ def survey(
     """
     found = cohorts.recordings(manifest, root)
     work = [(manifest, found[i : i + 64], montage) for i in range(0, len(found), 64)]
-    parts = parallel.work(_look, work, jobs, backend, f"looking at {manifest.name}", "64 nights", progress)
+    parts = parallel.work(_look, work, jobs, backend, f"looking at {manifest.name}", "batch", progress)
     return [one for part in parts for one in part]
 
 

@@ -181,7 +181,7 @@ def train(store: Store, split: dict, system: System, folder: str | Path, progres
     path = weights.save(
         network, system.network, Path(folder, system.network), store.preparation,
         cohort=store.cohort, simulated=store.simulated, data_digest=store.digest, training=asdict(recipe),
-        persons={part: sorted(set(store.persons[split[part]].tolist())) for part in ("train", "valid")},
+        persons={part: sorted(set(store.groups[split[part]].tolist())) for part in ("train", "valid")},
         validation_accuracy=max(entry["accuracy"] for entry in history),
         seconds=round(time.perf_counter() - started, 1),
     )  # fmt: skip
@@ -245,22 +245,21 @@ def assess(network, store: Store, train_store: Store) -> tuple[list[System], Pre
         persons are missing.
     """
     card = network.card
-    for setting in ("rate", "scaling", "epoch_seconds", "images"):
+    for setting in ("rate", "scaling", "filters", "epoch_seconds", "images"):
         ours, theirs = getattr(store.preparation, setting), getattr(network.preparation, setting)
         if ours != theirs:
             raise SleeplibError(
                 f"{store.folder}: prepared with {setting} {ours}, the network "
                 f"needs {theirs}; run `sleeplib prepare` again"
             )
-    if list(store.preparation.montage) != list(network.preparation.montage):
-        raise SleeplibError(
-            f"{store.folder}: has the channels {store.channels}, the network needs {list(network.preparation.montage)}"
-        )
+    roles = list(network.preparation.montage or ())
+    if list(store.preparation.montage or ()) != roles:
+        raise SleeplibError(f"{store.folder}: has the channels {store.channels}, the network needs {roles}")
     seen = card["persons"]["train"] + card["persons"]["valid"] if store.cohort == card["cohort"] else []
-    test = np.flatnonzero(~np.isin(store.persons, seen))
+    test = np.flatnonzero(~np.isin(store.groups, seen))
     if not len(test):
         raise SleeplibError(f"{store.folder}: the network has seen all persons of this store in training")
-    train = np.flatnonzero(np.isin(train_store.persons, card["persons"]["train"]))
+    train = np.flatnonzero(np.isin(train_store.groups, card["persons"]["train"]))
     if train_store.cohort != card["cohort"] or not len(train):
         raise SleeplibError(
             f"{train_store.folder}: not the cohort {card['cohort']!r} of the "

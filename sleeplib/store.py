@@ -27,9 +27,9 @@ ROBUST = 20.0  # signals of the scaling "robust" lie within +-20 inter-quartile 
 
 
 def write_night(
-    folder: str | Path, id: str, x: Sequence[np.ndarray], stages: np.ndarray, channels: Sequence[str], types: Sequence[str],
-    preparation: Preparation, *, subject: Subject | None = None, group: str = "", events: Iterable[Event] = (),
-    scorings: Iterable[np.ndarray] = (), quality: dict | None = None, source: str = "",
+    folder: str | Path, id: str, x: Sequence[np.ndarray], stages: np.ndarray, channels: Sequence[str],
+    types: Sequence[str], preparation: Preparation, *, subject: Subject | None = None, group: str = "",
+    events: Iterable[Event] = (), scorings: Iterable[np.ndarray] = (), quality: dict | None = None, source: str = "",
 ) -> dict:  # fmt: skip
     """Write one prepared night; returns its sidecar.
 

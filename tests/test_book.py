@@ -1,5 +1,6 @@
 """The book's sources: chapters that teach, a ledger that points at things that exist, drawings that are up to date."""
 
+import dataclasses
 import importlib
 import inspect
 import re
@@ -9,13 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from sleeplib import cohorts
+from sleeplib.experiments.book import cohorts_page, stage_book
+
 ROOT = Path(__file__).parents[1]
 MODULES = (
-    "models.seqsleepnet", "models.recurrent", "training", "inference", "signals", "store", "sampling",
-    "analysis.metrics",
+    "models.seqsleepnet", "models.recurrent", "training", "inference", "stages", "signals", "preparation", "store",
+    "sampling", "sampling.channels", "sampling.windows", "cohorts.splits", "analysis.metrics",
 )  # fmt: skip
 CHAPTERS = [
-    "sleep_and_its_stages", "what_a_night_of_data_is", "staging_one_epoch", "staging_a_sequence",
+    "sleep_and_its_stages", "what_a_night_of_data_is", "real_nights", "staging_one_epoch", "staging_a_sequence",
     "how_good_is_a_stager",
 ]  # fmt: skip
 
@@ -66,6 +70,59 @@ def resolves(module, dotted: str) -> bool:
             return layer or part in getattr(thing, "__dataclass_fields__", {})
         thing = getattr(thing, part)
     return True
+
+
+def test_the_page_of_cohorts_tells_every_manifest(tmp_path):
+    text = cohorts_page()
+    for name in cohorts.names():
+        m = cohorts.load(name)
+        section = text.split(f"(cohort-{name})=\n### ")[1].split("\n(cohort-")[0]
+        assert section.startswith(m.title) and f"| [{name}](#cohort-{name}) |" in text
+        assert all(f"\n{term}\n: " in section for term in cohorts.facts(m))
+        assert all(f"- {quirk}" in section for quirk in m.quirks)
+        assert not m.doi or f"](https://doi.org/{m.doi})" in section
+
+
+def test_a_page_of_another_s_manifest_would_be_staged(monkeypatch, tmp_path):
+    """Nothing on it is typed: what a manifest says of itself is what is staged."""
+    monkeypatch.setenv("SLEEPLIB_BUILD", str(tmp_path / "_build"))
+    book = tmp_path / "book"
+    book.mkdir()
+    for name, content in {
+        "_config.yml": "title: A book\n",
+        "_toc.yml": "format: jb-book\nroot: book/intro\nchapters:\n- file: book/cohorts\n",
+        "references.bib": "",
+        "intro.md": "# Hello\n",
+    }.items():
+        (book / name).write_text(content)
+    one = dataclasses.replace(cohorts.load("svuh"), title="A cohort of our own", quirks=["Bring a lamp."])
+    monkeypatch.setattr(cohorts, "names", lambda: ["svuh"])
+    monkeypatch.setattr(cohorts, "load", lambda name: one)
+    page = (stage_book(book) / "book" / "cohorts.md").read_text()
+    assert "The 1 cohorts" in page and "### A cohort of our own" in page and "- Bring a lamp." in page
+    (book / "_toc.yml").write_text("format: jb-book\nroot: book/intro\n")
+    assert not (stage_book(book) / "book" / "cohorts.md").exists()
+
+
+def test_tables_typed_in_the_chapter_agree_with_the_manifests():
+    text = (ROOT / "book/real_nights.md").read_text()
+    known = {m.name: m for m in map(cohorts.load, cohorts.names())}
+    rows = re.findall(
+        r"^\| `([a-z-]+)`(?:, `([a-z-]+)`)? \|.*?([\d,]+ / [\d,]+(?:, [\d,]+ / [\d,]+)?)", text, flags=re.M
+    )
+    assert len(rows) >= 16
+    for first, second, numbers in rows:
+        sizes = [f"{known[n].recordings:,} / {known[n].persons:,}" for n in (first, second) if n]
+        assert ", ".join(sizes) == numbers
+    doors = {"open": "open", "token": "a token", "agreement": "an application"}
+    for name, m in known.items():
+        if m.access["kind"] in doors and name != "sleep-edf-npz":
+            row = next(
+                line for line in text.splitlines() if line.startswith(f"| {doors[m.access['kind']]} |")
+            )
+            assert f"`{name}`" in row or f"`-{name.partition('-')[2]}`" in row
+    left_out = {name: len(m.exclude) for name, m in known.items() if m.exclude}
+    assert left_out == {"chat": 2, "hpap": 8, "mesa": 2, "mros": 16}, "the chapter names these numbers"
 
 
 def test_drawings_are_those_of_the_script(tmp_path):

@@ -93,6 +93,69 @@ def test_the_whole_road(road, capsys):
     assert len(np.load(road / "records/first.npz")["truth"]) == record["data"]["epochs"]
 
 
+def test_cohorts_are_listed_and_told(capsys):
+    assert call("cohorts") == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in ("shhs", "mass-c3", "NSRR token", "on application", "8444"))
+    assert call("cohorts", "mesa") == 0
+    assert "Fz-Cz = EEG1" in capsys.readouterr().out
+    assert "known cohorts" in fails(capsys, "cohorts", "nosuch")
+
+
+def test_a_twin_is_simulated_looked_at_prepared_and_split(tmp_path, capsys):
+    twin, out = tmp_path / "twin", tmp_path / "store"
+    make = ["simulate", "--like", "shhs", "-n", 4, "--hours", 0.5, "--out", twin, "--jobs", 1]
+    assert call(*make) == 0 and "4 simulated nights of 4 persons" in capsys.readouterr().out
+    (twin / "polysomnography/annotations-events-nsrr/shhs1/shhs1-200002-nsrr.xml").unlink()
+    look = ["prepare", "shhs", "--root", twin, "--for", "anysleep", "--jobs", 1]
+    assert call(*look, "--dry-run") == 1
+    out_text, err = capsys.readouterr()
+    assert "3 of 4 recordings can be prepared" in out_text and "C3-A2" in out_text
+    assert "1-200002: no hypnogram beside it" in err
+    assert "prepare needs --out" in fails(capsys, *look)
+    assert call(*look, "--out", out) == 1
+    out_text, err = capsys.readouterr()
+    assert "3 nights of 3 persons, 1.5 h of 4 channels (C4-A1, C3-A2, EOG(L)-PG1, EOG(R)-PG1)" in out_text
+    assert "shhs1-200002.edf: no hypnogram beside it" in err
+    assert (out / "quality.tsv").is_file() and (out / "quality.png").stat().st_size > 5000
+    assert call("split", out) == 0
+    assert "train: 1 recordings of 1 persons" in capsys.readouterr().out
+    split = json.loads((out / "split.json").read_text())
+    assert sorted(map(len, split.values())) == [1, 1, 1]
+
+
+def test_training_on_a_split_of_ones_own(road, tmp_path, capsys):
+    split = tmp_path / "split.json"
+    names = [f"embedded-{i:03d}" for i in range(1, 6)]
+    split.write_text(json.dumps({"train": names[:3], "valid": names[3:4], "test": names[4:]}))
+    train = ["train", "e2e-arnn", "--store", road / "store", "--steps", 2, "--set", "hidden=8", "filters=8"]
+    assert call(*train, "--split", split, "--out", tmp_path / "run") == 0
+    card = json.loads((tmp_path / "run/e2e-arnn.json").read_text())
+    assert card["persons"] == {"train": names[:3], "valid": names[3:4]}
+    capsys.readouterr()
+    split.write_text(json.dumps({"train": ["x"], "valid": ["y"], "test": []}))
+    assert "none of the 5 recordings at hand" in fails(
+        capsys, *train, "--split", split, "--out", tmp_path / "r"
+    )
+
+
+def test_fetch_says_what_to_do(tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("NSRR_TOKEN", raising=False)
+    assert "export NSRR_TOKEN" in fails(capsys, "fetch", "shhs", "--out", tmp_path / "shhs")
+    assert "nothing to fetch" in fails(capsys, "fetch", "embedded", "--out", tmp_path / "x")
+    assert call("fetch", "mass-c1", "--out", tmp_path / "mass") == 0
+    out = capsys.readouterr().out
+    assert "Ask for access at https://borealisdata.ca" in out and str(tmp_path / "mass") in out
+
+
+def test_fetch_looks_at_what_was_put_in_place(tmp_path, capsys):
+    assert call("simulate", "--like", "mass-c3", "-n", 1, "--hours", 0.5, "--out", tmp_path, "--jobs", 1) == 0
+    capsys.readouterr()
+    assert call("fetch", "mass-c3", "--out", tmp_path) == 0
+    out = capsys.readouterr().out
+    assert "1 of 62 recordings are in place" in out and "1 of 1 recordings can be prepared" in out
+
+
 def test_finished_training_is_taken_up_again(road, capsys):
     before = (road / "run/e2e-arnn.safetensors").read_bytes()
     assert call(*road_training(road)) == 0

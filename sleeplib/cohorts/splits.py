@@ -1,7 +1,8 @@
 """Who trains, who validates, who tests: published splits, and the papers' rule where none is published."""
 
+import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -196,3 +197,86 @@ def check_disjoint(parts: Mapping[str, np.ndarray], persons) -> None:
     if torn:
         some = ", ".join(list(torn.values())[:5]) + (f" and {len(torn) - 5} others" if len(torn) > 5 else "")
         raise SleeplibError(f"a person may be in one part of a split only: {some}")
+
+
+def assign(
+    parts: Mapping[str, Sequence[str]], ids: Sequence[str], groups, where: str = "split"
+) -> dict[str, np.ndarray]:
+    """A published split, given as ids by part, as indices of the recordings at hand.
+
+    Parameters
+    ----------
+    ids : of the recordings at hand; those in no part are left out, as are those of the split that are not here
+    groups : array (R,), the person or family of each
+
+    Raises
+    ------
+    SleeplibError
+        If no recording at hand is in the split, or somebody is in two parts.
+    """
+    part_of = {one: part for part, names in parts.items() for one in names}
+    found = {
+        part: np.array([i for i, one in enumerate(ids) if part_of.get(one) == part], int) for part in parts
+    }
+    if not any(map(len, found.values())):
+        raise SleeplibError(
+            f"{where}: none of the {len(ids)} recordings at hand is in it, such as {', '.join(ids[:3])}"
+        )
+    check_disjoint(found, groups)
+    return found
+
+
+def assign_folds(
+    folds: Sequence[Mapping[str, np.ndarray]], ids: Sequence[str], groups
+) -> list[dict[str, np.ndarray]]:
+    """SeqSleepNet's folds as indices of the recordings at hand, which must be all 200 of MASS.
+
+    Raises
+    ------
+    SleeplibError
+        If they are not, or somebody is in two parts of a fold.
+    """
+    n = sum(len(fold["test"]) for fold in folds)
+    if len(ids) != n:
+        raise SleeplibError(f"the published folds are of {n} recordings; {len(ids)} are at hand")
+    order = np.argsort(np.asarray(ids, str), kind="stable")  # the authors' list is alphabetical
+    assigned = [{part: order[fold[part]] for part in PARTS} for fold in folds]
+    for fold in assigned:
+        check_disjoint(fold, groups)
+    return assigned
+
+
+def write_split(path: str | Path, parts: Mapping[str, np.ndarray], ids: Sequence[str]) -> None:
+    """Write a split as JSON: the ids of the recordings by part."""
+    path = Path(path)
+    part = path.with_name(path.name + ".part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part.write_text(
+        json.dumps({name: [ids[i] for i in which] for name, which in parts.items()}, indent=1) + "\n"
+    )
+    part.replace(path)
+
+
+def read_split(path: str | Path, ids: Sequence[str], groups) -> dict[str, np.ndarray]:
+    """Read a split that `write_split` wrote, as indices of the recordings at hand.
+
+    Raises
+    ------
+    SleeplibError
+        If the file is missing or not of this form, fits none of the recordings, or somebody is in two parts.
+    """
+    try:
+        parts = json.loads(Path(path).read_text())
+    except (OSError, ValueError) as error:
+        raise SleeplibError(f"{path}: not a readable split ({error})") from error
+    if (
+        not isinstance(parts, dict)
+        or set(parts) != set(PARTS)
+        or not all(isinstance(p, list) for p in parts.values())
+    ):
+        raise SleeplibError(f"{path}: a split has lists of recordings for {', '.join(PARTS)}")
+    found = assign(parts, ids, groups, str(path))
+    empty = [part for part in ("train", "valid") if not len(found[part])]
+    if empty:
+        raise SleeplibError(f"{path}: no recording at hand is in {' and '.join(empty)}")
+    return found

@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from sleeplib.results import build_folder
 
 # Jupyter Book wants these at the root of its source; a `_static` there would land on every page.
 AT_THE_ROOT = ("_config.yml", "_toc.yml", "references.bib")
+COHORTS = "book/cohorts"  # a page that is written from the manifests
 MATHJAX = ("tex-mml-chtml.js", "output/chtml/fonts/woff-v2")  # 1.6 MB of the package's 24
 
 
@@ -33,6 +35,8 @@ def stage_book(book=None) -> Path:
     wanted = {source / name: (book / name).read_bytes() for name in AT_THE_ROOT}
     wanted[source / "_config.yml"] = _config(book / "_config.yml")
     wanted |= _tree(book, source / "book", leave=AT_THE_ROOT)
+    if COHORTS in _pages(book):
+        wanted[source / f"{COHORTS}.md"] = cohorts_page().encode()
     wanted |= _tree(root() / "sleeplib", source / "sleeplib", suffix=".py")
     wanted |= {
         source / f"{page}.ipynb": _executed(page) for page in _pages(book) if page.startswith("notebooks/")
@@ -74,6 +78,59 @@ def build_book(book=None) -> Path:
         stamp.write_text(digest)
     print(f"The book is ready. Its first page:\n{first}")
     return first
+
+
+def cohorts_page() -> str:
+    """The page of the cohorts in MyST: a table of all, and each told whole, from nothing but `data_manifests/`."""
+    from sleeplib import cohorts
+
+    manifests = [cohorts.load(name) for name in cohorts.names()]
+    parts = [_PREFACE.format(n=len(manifests)), _table(cohorts.table(manifests).drop(columns="title"))]
+    for kind, heading in _ACCESS.items():
+        parts.append(f"## {heading}")
+        for m in manifests:
+            if m.access.get("kind") == kind:
+                parts += [f"(cohort-{m.name})=\n### {m.title}", f"Manifest: `{m.name}`"]
+                parts += [f"{term}\n: {_told(term, text)}" for term, text in cohorts.facts(m).items()]
+                parts += ["What to know before using it:"] if m.quirks else []
+                parts += ["\n".join(f"- {quirk}" for quirk in m.quirks)]
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+_PREFACE = """\
+---
+html_theme.sidebar_secondary.remove: true
+---
+
+# Cohorts
+
+The {n} cohorts that have a manifest, as `sleeplib cohorts` and `sleeplib cohorts NAME` tell them. This page is written
+from `data_manifests/` when the book is built; nothing on it is typed by hand. How to get them, and which of these facts
+nobody here has seen in a real file, is told in {{doc}}`real_nights`.
+
+EEG and EOG are numbers of harmonised channels, Hz their rates. Arousals, and ages with sexes, are there or not."""
+_ACCESS = {
+    "open": "Open",
+    "token": "With a token of the National Sleep Research Resource",
+    "agreement": "On application",
+    "simulated": "Simulated",
+}
+
+
+def _table(frame) -> str:
+    """A table in Markdown whose first column links to the cohorts' sections."""
+    rows = [frame.columns, ["---"] * len(frame.columns)]
+    rows += [[f"[{row[0]}](#cohort-{row[0]})", *row[1:]] for row in frame.itertuples(index=False)]
+    return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in rows)
+
+
+def _told(term: str, text: str) -> str:
+    """A fact with its paths as code and its DOI as a link."""
+    if term in ("files", "hypnogram"):
+        where, semicolon, rest = text.partition("; ")
+        paths = where.split(" or ") if where[:3] != "in " else []
+        return (" or ".join(f"`{path}`" for path in paths) or where) + semicolon + rest
+    return re.sub(r"doi:(\S+)", r"doi: [\1](https://doi.org/\1)", text)
 
 
 def _config(path: Path) -> bytes:

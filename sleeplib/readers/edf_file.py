@@ -107,8 +107,6 @@ class EdfFile:
         for channel in self.notes:
             for note in re.finditer(rb"[^\0]+", self._text(channel)):
                 found += self._parsed(note[0])
-                if len(found) > _MOST_NOTES:
-                    raise SleeplibError(f"{self.path}: over {_MOST_NOTES:,} annotations; fetch it again")
         return sorted(found, key=lambda note: (note[0], note[1] or 0.0, note[2]))
 
     def _text(self, channel: Channel) -> bytes:
@@ -117,7 +115,10 @@ class EdfFile:
                 f"{self.path}: an annotation channel of over {_LARGEST_NOTES >> 20} MB; fetch it again"
             )
         block = self.records[:, channel.place : channel.place + channel.width]
-        return np.pad(block, ((0, 0), (0, 1))).tobytes()  # no annotation runs on into the next record
+        text = np.pad(block, ((0, 0), (0, 1))).tobytes()  # no annotation runs on into the next record
+        if text.count(b"\x14") > 2 * (_MOST_NOTES + len(self.records)):
+            raise SleeplibError(f"{self.path}: over {_MOST_NOTES:,} annotations; fetch it again")
+        return text
 
     def _parsed(self, note: bytes) -> list[tuple[float, float | None, str]]:
         parts = _NOTE.fullmatch(note)
@@ -183,7 +184,10 @@ def _header(path: Path, file, size: int) -> bytes:
 def _fixed(path: Path, raw: bytes) -> dict[str, str]:
     if raw[:1] == b"\xff":
         raise SleeplibError(f"{path}: a BDF file (24 bits per sample); convert it to EDF, e.g. by EDFbrowser")
-    return {name: texts[0] for name, texts in _split(raw, _FIXED, 1).items()}
+    fixed = {name: texts[0] for name, texts in _split(raw, _FIXED, 1).items()}
+    if fixed["version"] != "0":
+        raise SleeplibError(f"{path}: not an EDF file (it begins with {raw[:8]!r}); fetch or copy it again")
+    return fixed
 
 
 def _split(raw: bytes, widths: dict[str, int], n: int) -> dict[str, list[str]]:
@@ -197,7 +201,7 @@ def _split(raw: bytes, widths: dict[str, int], n: int) -> dict[str, list[str]]:
 
 def _plain(raw: bytes) -> str:
     """A field's text; some recorders fill up with zeros in place of blanks."""
-    return re.sub(r"[\0-\x1f\x7f]", " ", _decoded(raw)).strip()
+    return re.sub(r"[\0-\x1f\x7f-\x9f]", " ", _decoded(raw)).strip()
 
 
 def _decoded(raw: bytes) -> str:
@@ -209,7 +213,10 @@ def _decoded(raw: bytes) -> str:
 
 def _number(text: str | bytes, what: str, low: float, high: float) -> float:
     text = text if isinstance(text, str) else text.decode()
-    return number(text.replace(",", "."), what, low, high)
+    try:
+        return number(text.replace(",", "."), what, low, high)
+    except SleeplibError as error:
+        raise SleeplibError(f"{error}; {_REPAIR}") from error
 
 
 def _whole(text: str, what: str, low: float, high: float) -> int:

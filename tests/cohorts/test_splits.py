@@ -5,7 +5,16 @@ import pytest
 import yaml
 from scipy.io import savemat
 
-from sleeplib.cohorts.splits import check_disjoint, protocol, read_seqsleepnet_folds, read_usleep_split
+from sleeplib.cohorts.splits import (
+    assign,
+    assign_folds,
+    check_disjoint,
+    protocol,
+    read_seqsleepnet_folds,
+    read_split,
+    read_usleep_split,
+    write_split,
+)
 from sleeplib.errors import SleeplibError
 
 # Persons (families in cfs) and how many of them validate and test, from the published split.
@@ -127,3 +136,45 @@ def test_a_person_in_two_parts_is_named():
         check_disjoint({"train": [0, 2], "test": [1, 3]}, persons)
     with pytest.raises(SleeplibError, match="and 3 others"):
         check_disjoint({"train": range(8), "test": range(8)}, [f"p{i}" for i in range(8)])
+
+
+def test_a_published_split_of_the_recordings_at_hand():
+    parts = {"train": ["a1", "a2", "gone"], "valid": ["b1"], "test": ["c1"]}
+    found = assign(parts, ["c1", "a2", "new", "b1"], ["c", "a", "n", "b"])
+    assert {part: which.tolist() for part, which in found.items()} == {
+        "train": [1],
+        "valid": [3],
+        "test": [0],
+    }
+    with pytest.raises(SleeplibError, match=r"none of the 1 recordings at hand is in it, such as x"):
+        assign(parts, ["x"], ["x"])
+    with pytest.raises(SleeplibError, match=r"one part of a split only: family 1 \(train and valid\)"):
+        assign(parts, ["a1", "b1"], ["family 1", "family 1"])
+
+
+def test_the_published_folds_of_the_recordings_at_hand(shared):
+    path = shared / "reference/vectors/cc-by-nc/data_split_eval.mat"
+    names = np.load(shared / "reference/vectors/cc-by-nc/mass_seqsleepnet_folds.npz")
+    alphabetical = [str(name).partition("_")[2] for name in names["recordings"]]
+    ids = alphabetical[::-1]  # whatever order the store has
+    folds = assign_folds(read_seqsleepnet_folds(path), ids, ids)
+    for fold, test in zip(folds, names["test"], strict=True):
+        assert sorted(ids[i] for i in fold["test"]) == sorted(
+            alphabetical[i - 1] for i in np.atleast_1d(test)
+        )
+    with pytest.raises(SleeplibError, match="of 200 recordings; 199 are at hand"):
+        assign_folds(read_seqsleepnet_folds(path), ids[1:], ids[1:])
+
+
+def test_a_written_split_is_read_back(tmp_path):
+    ids, groups = [f"r{i}" for i in range(9)], [f"p{i // 2}" for i in range(9)]
+    parts = protocol(groups, seed=3, valid=(0.2, 9), test=(0.2, 9))
+    write_split(tmp_path / "split.json", parts, ids)
+    read = read_split(tmp_path / "split.json", ids, groups)
+    assert all(np.array_equal(read[part], parts[part]) for part in parts)
+    with pytest.raises(SleeplibError, match="no recording at hand is in train"):
+        read_split(tmp_path / "split.json", [ids[i] for i in parts["valid"]], ["p"] * len(parts["valid"]))
+    for text in ("[]", "{", '{"train": [], "valid": [], "test": 3}'):
+        (tmp_path / "split.json").write_text(text)
+        with pytest.raises(SleeplibError, match=r"split\.json"):
+            read_split(tmp_path / "split.json", ids, groups)

@@ -1,15 +1,23 @@
 """EDF and EDF+: our own files, other people's files, and damaged ones."""
 
+from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from sleeplib import readers, stages
+from sleeplib import readers
 from sleeplib.errors import SleeplibError
-from sleeplib.readers.edf import annotations_of, epoch_seconds, read_edf_subject, write_edf
+from sleeplib.readers.edf import (
+    annotations_of,
+    epoch_seconds,
+    read_edf_scoring,
+    read_edf_subject,
+    write_edf,
+    write_edf_annotations,
+)
 from sleeplib.readers.scorings import read_scorings, write_scorings
 from sleeplib.recording import Event, Hypnogram, Recording, Subject
 
@@ -117,66 +125,6 @@ def test_a_truncated_file_is_refused_with_both_sizes(night, tmp_path):
     assert "truncated" in str(error.value) and f"{len(whole):,}" in str(error.value)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(data=st.data())
-def test_a_damaged_header_is_an_error_of_ours_or_still_a_recording(data, night, tmp_path):
-    path = tmp_path / "x.edf"
-    if not path.exists():
-        write_edf(night, path)
-    raw = bytearray((tmp_path / "x.edf").read_bytes())
-    for _ in range(data.draw(st.integers(1, 4))):
-        raw[data.draw(st.integers(0, 1023))] = data.draw(st.integers(0, 255))
-    (tmp_path / "bad.edf").write_bytes(raw)
-    try:
-        readers.read(tmp_path / "bad.edf")
-    except SleeplibError as error:
-        assert "bad.edf" in str(error)
-
-
-def test_missing_and_foreign_files():
-    with pytest.raises(SleeplibError, match="no such file"):
-        readers.read("nowhere.edf")
-    with pytest.raises(SleeplibError, match=r"cannot read \.py"):
-        readers.read(__file__)
-
-
-def test_a_clinical_file_of_other_software(shared):
-    recording = readers.read(shared / "data/edf-samples/dreams-excerpt3.edf")
-    assert recording.start == datetime(2003, 11, 17, 3, 27) and recording.duration == 1800
-    assert recording.rates == [50.0] * 15 + [1.0] * 5
-    assert recording.channels[:2] == ["O1-A1", "EMG1"] and recording.units[0] == "uV"
-    eeg, rate = recording.channel("C3-A1")
-    assert len(eeg) == 90_000 and rate == 50 and 5 < eeg.std() < 200
-    # ECG is in millivolts in the file; it must come out in microvolts like all voltages.
-    assert recording.units[recording.channels.index("ECG")] == "uV"
-    assert recording.units[recording.channels.index("SAO2")] == "%"
-
-
-def test_the_hypnograms_of_sleep_edf(shared):
-    hypnogram = readers.read_hypnogram(shared / "data/hypnograms/sleep-edf/SC4001EC-Hypnogram.edf")
-    assert hypnogram.onset == 0 and hypnogram.epoch_seconds == 30
-    assert (hypnogram.stages[:1021] == 0).all() and hypnogram.stages[1021:1025].tolist() == [1] * 4
-    # The npz nights are this hypnogram between 30 min before and after sleep: same counts of sleep stages.
-    night = readers.read_hypnogram(shared / "data/sleep-edf-20-5s/SC4001E0.npz")
-    for stage in (1, 2, 3, 4):
-        assert (hypnogram.stages == stage).sum() == (night.stages == stage).sum()
-
-
-def test_all_hypnograms_of_sleep_edf_have_epochs_of_thirty_seconds(shared):
-    paths = sorted((shared / "data/hypnograms/sleep-edf").glob("*.edf"))
-    assert len(paths) >= 20
-    assert {readers.read_hypnogram(path).epoch_seconds for path in paths} == {30}
-
-
-def test_the_five_scorers_of_the_dreem_nights(shared):
-    folder = shared / "data/hypnograms/dodh"
-    name = "119f9726-eb4c-5a0e-a7bb-9e15256149a1"
-    scorings = read_scorings(folder / f"{name}.h5")
-    assert [s.scorer for s in scorings] == [f"scorer_{k}" for k in range(1, 6)]
-    assert {len(s) for s in scorings} == {987} and (scorings[0].stages == stages.UNSCORED).any()
-    assert read_scorings(folder / "nobody.h5") == []
-
-
 def test_scorings_are_written_and_read_back_and_damage_is_told(tmp_path):
     codes = [[0, 1, 9], [0, 2, 4]]
     write_scorings([Hypnogram(c) for c in codes], tmp_path / "x.edf")
@@ -194,3 +142,41 @@ def test_a_file_without_stages_says_so(night, tmp_path):
     assert readers.read(tmp_path / "x.edf").hypnogram is None
     with pytest.raises(SleeplibError, match="no sleep stages among its 1 annotations"):
         readers.read_hypnogram(tmp_path / "x.edf")
+
+
+def test_annotations_alone(tmp_path):
+    start = datetime(2001, 2, 3, 23, 30, 15)
+    marks = [Event("Sleep stage 2", 12.5, 60.0), Event('<Event name="α" note="a, b"/>', 20.0, 3.25)]
+    write_edf_annotations(tmp_path / "x.edf", marks, start)
+    hypnogram, events = read_edf_scoring(tmp_path / "x.edf")
+    assert hypnogram.onset == 12.5 and hypnogram.stages.tolist() == [2, 2] and events == marks[1:]
+    assert readers.header(tmp_path / "x.edf").start == start and not readers.read(tmp_path / "x.edf").signals
+    write_edf_annotations(tmp_path / "none.edf", [], start)  # a night without arousals
+    assert read_edf_scoring(tmp_path / "none.edf") == (None, [])
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"channels": ["C4-M1", "Größe"]}, "encode"),
+        ({"channels": ["C4-M1", "a label of over 16 letters"]}, "exceeds maximum field length"),
+        ({"start": datetime(1899, 1, 1)}, "1985"),
+        ({"signals": [np.zeros(128), np.zeros(10)]}, "durations"),
+        (
+            {"signals": [], "rates": [], "channels": [], "units": [], "hypnogram": None, "events": []},
+            "contain",
+        ),
+        ({"subject": Subject("Müller")}, "encode"),
+    ],
+)
+def test_what_edf_cannot_hold_is_told_and_leaves_no_file(change, what, night, tmp_path):
+    with pytest.raises(SleeplibError, match=rf"x\.edf: cannot be written as EDF .*{what}"):
+        write_edf(replace(night, **change), tmp_path / "x.edf")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_start_within_a_second_is_kept(night, tmp_path):
+    night.start = night.start.replace(microsecond=250_000)
+    write_edf(night, tmp_path / "x.edf")
+    back = readers.read(tmp_path / "x.edf")
+    assert back.start == night.start and back.hypnogram.onset == 0 and back.events == night.events

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from sleeplib.errors import SleeplibError
+from sleeplib.readers import hdf5
 from sleeplib.readers.hdf5 import read_hdf5, read_hdf5_header, write_dcsm, write_dod
 from sleeplib.recording import Hypnogram, Recording
 
@@ -160,8 +161,9 @@ def test_a_bomb_and_pieces_that_are_too_large(tmp_path):
             read_hdf5(tmp_path / "x.h5")
 
 
-def test_damaged_texts_take_neither_time_nor_memory(night, tmp_path):
+def test_damaged_texts_take_neither_time_nor_memory(night, tmp_path, monkeypatch):
     """HDF5 2.0 walks for ever through free space of no size, and takes 2 GB where a reference says so."""
+    monkeypatch.setattr(hdf5, "_SURVEY_SECONDS", 3.0)
     path = tmp_path / "x.h5"
     write_dod(path, night)
     with h5py.File(path, "a") as file:
@@ -173,7 +175,9 @@ def test_damaged_texts_take_neither_time_nor_memory(night, tmp_path):
     reference = whole.index(heap.to_bytes(8, "little"))
     for at, damage in ((heap + 16, bytes(16)), (reference - 4, b"\xff\xff\xff\x7f")):
         path.write_bytes(whole[:at] + damage + whole[at + len(damage) :])
-        with pytest.raises(SleeplibError, match="its texts are damaged"):
+        with pytest.raises(
+            SleeplibError, match=r"x\.h5: damaged: HDF5 comes to no end|x\.h5: not a readable HDF5"
+        ):
             read_hdf5_header(path)
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from sleeplib import readers
 from sleeplib.errors import SleeplibError
+from sleeplib.readers import npz
 
 
 def write(path, **changes):
@@ -25,6 +26,16 @@ def test_epochs_of_any_length_are_laid_end_to_end(tmp_path):
         ({"y": None}, "no array y"),
         ({"y": np.zeros(3)}, "do not fit"),
         ({"y": np.array([0, 7])}, r"codes \[7\]"),
+        ({"y": np.array(["W", "N1"])}, "y holds no numbers"),
+        ({"y": np.float64(0)}, "do not fit"),
+        ({"x": np.zeros((2, 0, 1))}, "x holds no numbers"),
+        ({"x": np.array([["a"]] * 2)}, "x holds no numbers"),
+        ({"x": np.zeros(2)}, "do not fit"),
+        ({"x": np.array([[np.nan, 1.0]] * 2)}, "not finite"),
+        ({"x": np.array([[1e300, 1.0]] * 2)}, "not finite"),
+        ({"fs": 0.0}, "sampling rate 0.0"),
+        ({"fs": np.nan}, "sampling rate nan"),
+        ({"fs": np.array([1.0, 2.0])}, "do not fit"),
     ],
 )
 def test_arrays_that_do_not_fit(tmp_path, changes, message):
@@ -56,3 +67,20 @@ def test_real_nights(shared):
     assert recording.channels == ["EEG Fpz-Cz"] and recording.rates == [100.0]
     assert np.bincount(recording.hypnogram.stages).tolist() == [188, 58, 250, 220, 125]  # as in nights.csv
     assert len(recording.signals[0]) == 841 * 500
+
+
+def test_a_bomb_is_not_unpacked(tmp_path, monkeypatch):
+    monkeypatch.setattr(npz, "_LARGEST", 1 << 20)
+    np.savez_compressed(tmp_path / "n.npz", x=np.zeros((2, 1 << 20, 1)), y=np.zeros(2), fs=1.0)
+    with pytest.raises(SleeplibError, match="bytes once unpacked"):
+        readers.read(tmp_path / "n.npz")
+
+
+def test_labels_and_channels(tmp_path):
+    path = write(tmp_path / "n.npz", ch_label=np.array(["Fpz-Cz", "EOG"]), y=np.array([[0], [4]]))
+    assert readers.header(path).channels == ["Fpz-Cz", "EOG"] and readers.header(path).samples == [20, 20]
+    night = readers.read(path, ["EOG"])
+    assert night.channels == ["EOG"] and night.signals[0].tolist() == list(range(1, 40, 2))
+    assert readers.read_hypnogram(path).stages.tolist() == [0, 4]
+    with pytest.raises(SleeplibError, match=r"n\.npz: no channel C3"):
+        readers.read(path, ["C3"])

@@ -96,7 +96,9 @@ def test_a_twin_is_prepared_like_its_archive_for_both_networks(twin, tmp_path):
     assert not failures and len(every) == len(roles) and every.epoch_size == 3840
     for i in range(len(every)):
         eeg, eog = (every.types(i).count(kind) for kind in ("EEG", "EOG"))
-        assert eeg >= 2 and eog >= 1 and eeg + eog == len(every.names(i))
+        assert eeg >= 2 and eeg + eog == len(every.names(i))
+        # Some files of CHAT hold derived EEG and bare eyes, from which no EOG can be formed.
+        assert eog >= 1 or manifest.name == "chat"
         assert np.isfinite(every.epochs(i)).all() and np.abs(every.epochs(i)).max() <= 20
 
 
