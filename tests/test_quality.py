@@ -24,7 +24,7 @@ def test_a_good_channel_has_no_faults():
 
 @pytest.mark.parametrize("site", [{}, {"rate": 256}])
 def test_simulated_nights_are_good_and_their_lost_electrodes_are_found(site):
-    for dropouts, low, high in ((0.0, 0.0, 0.01), (0.2, 0.05, 0.6)):
+    for dropouts, low, high in ((0.0, 0.0, 0.01), (0.2, 0.02, 0.6)):
         recording = night(3, hours=2, site=site | {"dropouts": dropouts})
         lost = [
             quality.inspect(x, rate)["disconnected"]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sleeplib.cohorts.manifests import Manifest
 from sleeplib.errors import SleeplibError
-from sleeplib.readers.tables import read_table
+from sleeplib.readers.tables import column_names, read_table
 from sleeplib.recording import Subject
 
 
@@ -158,12 +158,11 @@ class _Rows:
 
     def __init__(self, path: Path, table: dict):
         self.path, self.table = path, table
-        rows = read_table(path, table.get("header_row"))
-        keys = list(table["row"])
-        wanted = [*keys, *(table[key] for key in ("age", "ahi", "group") if key in table)]
-        missing = [column for column in wanted if rows and column not in rows[0]]
-        if missing:
-            raise SleeplibError(f"{path}: no column {missing[0]!r}; it has {', '.join(map(repr, rows[0]))}")
+        keys, sex, row = list(table["row"]), table.get("sex"), table.get("header_row")
+        told = [table[key] for key in ("age", "ahi", "group") if key in table]
+        told += [sex["column"]] if isinstance(sex, dict) else []
+        here = set(column_names(path, row))  # a table may leave out what it does not know, but not the persons
+        rows = read_table(path, row, columns=[*keys, *(name for name in told if name in here)])
         self.rows = {}
         for row in rows:
             self.rows.setdefault(tuple(_plain(row[key]) for key in keys), row)

@@ -120,6 +120,7 @@ _ACCESS = {
 def _table(frame) -> str:
     """A table in Markdown whose first column links to the cohorts' sections."""
     rows = [frame.columns, ["---"] * len(frame.columns)]
+    frame = frame.assign(Hz=frame["Hz"].str.replace("/", ", "))  # so that the column may be narrow
     rows += [[f"[{row[0]}](#cohort-{row[0]})", *row[1:]] for row in frame.itertuples(index=False)]
     return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in rows)
 

@@ -20,6 +20,7 @@ _ANNOTATIONS = "EDF Annotations"
 _MONTHS = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"]
 _REPAIR = "repair the header (EDFbrowser has an editor) or export the file again"
 _FASTEST = 1e5  # samples per second
+_JITTER = 0.01  # s by which the time stamps of records may err; more is a gap
 _GAPS = 3 * 86_400  # s without signals in one file, at most; more is damage
 _LARGEST_NOTES = 64 << 20  # bytes of annotations; a night in records of one second has some 4 MB
 _MOST_NOTES = 300_000  # a night's heart beats are 40,000
@@ -75,7 +76,7 @@ class EdfFile:
         if self.onsets is None:
             return ()
         missing = np.diff(self.onsets) - self.seconds
-        found = np.flatnonzero(missing > 0.01)
+        found = np.flatnonzero(missing > _JITTER)
         return tuple((float(self.onsets[i] + self.seconds), float(missing[i])) for i in found)
 
     def samples(self, channel: Channel) -> int:
@@ -93,7 +94,7 @@ class EdfFile:
         x = np.empty(block.size, np.float32)  # 16-bit samples lose nothing in single precision
         np.multiply(block, np.float32(channel.gain), out=x.reshape(block.shape))
         x += np.float32(channel.offset)
-        return x if self.onsets is None else _spread(x, self._starts(channel), channel.width)
+        return x if self.onsets is None else _spread(x, self._starts(channel), channel)
 
     def annotations(self) -> list[tuple[float, float | None, str]]:
         """`(onset, duration or None, text)` in seconds from the first sample, in order of time.
@@ -296,7 +297,7 @@ def _onsets(path: Path, records: np.ndarray, notes: list[Channel], seconds: floa
             f"{path}: discontinuous (EDF+D), but its data records have no time stamps; {_REPAIR}"
         )
     onsets = np.array(stamps) - stamps[0]
-    if (np.diff(onsets) < seconds - 0.01).any():
+    if (np.diff(onsets) < seconds - _JITTER).any():
         raise SleeplibError(
             f"{path}: the records of this discontinuous file (EDF+D) are not in order; {_REPAIR}"
         )
@@ -308,12 +309,16 @@ def _onsets(path: Path, records: np.ndarray, notes: list[Channel], seconds: floa
     return onsets
 
 
-def _spread(x: np.ndarray, starts: np.ndarray, width: int) -> np.ndarray:
-    """Records laid where they begin, runs without a gap in one go."""
-    whole = np.zeros(starts[-1] + width, np.float32)
-    edges = np.flatnonzero(np.r_[True, np.diff(starts) != width, True])
+def _spread(x: np.ndarray, starts: np.ndarray, channel: Channel) -> np.ndarray:
+    """Records laid where they begin, runs without a gap in one go; a hole that is no gap repeats the sample before."""
+    n = channel.width
+    whole = np.zeros(starts[-1] + n, np.float32)
+    edges = np.flatnonzero(np.r_[True, np.diff(starts) != n, True])
     for a, b in pairwise(edges):
-        whole[starts[a] : starts[a] + (b - a) * width] = x[a * width : b * width]
+        end = starts[a] + (b - a) * n
+        whole[starts[a] : end] = x[a * n : b * n]
+        if b < len(starts) and starts[b] - end <= np.ceil(_JITTER * channel.rate):
+            whole[end : starts[b]] = x[b * n - 1]
     return whole
 
 

@@ -126,8 +126,8 @@ def _survey(path: str, mtime_ns: int, size: int) -> None:
             f"{path}: damaged: HDF5 comes to no end with it; fetch or copy it again"
         ) from error
     if done.returncode:
-        reason = (done.stderr.decode("utf-8", "replace").split("\n")[-2:] or ["it ends HDF5"])[0]
-        raise SleeplibError(f"{path}: not a readable HDF5 file ({reason[:200]}); fetch or copy it again")
+        said = done.stderr.decode("utf-8", "replace").strip().splitlines() or [f"signal {-done.returncode}"]
+        raise SleeplibError(f"{path}: not a readable HDF5 file ({said[-1][:200]}); fetch or copy it again")
 
 
 def _members(path, group) -> list[tuple[str, h5py.Group | h5py.Dataset]]:

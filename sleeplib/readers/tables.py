@@ -61,6 +61,11 @@ def read_table(
     return table
 
 
+def column_names(path, header_row: int | Sequence[int] | None = None, sheet: int | str = 0) -> list[str]:
+    """The names of a table's columns; arguments and errors as `read_table`."""
+    return [name for name in _names(path, cells(path, sheet), header_row) if name]
+
+
 def cells(path, sheet: int | str = 0) -> Iterator[list[str]]:
     """Rows of a table as they stand there, cell by cell as texts; errors as `read_table`."""
     path = Path(path)

@@ -99,6 +99,12 @@ def test_gaps_are_zeros_and_times_stay_true(tmp_path):
     assert readers.read(edf(path, signal(np.full((4, 4), 10)), stamps, reserved="EDF+C")).duration == 4
 
 
+def test_stamps_that_err_by_milliseconds_leave_no_holes(tmp_path):
+    stamps = notes(*(b"+%.3f\x14\x14\0" % onset for onset in (0, 1.004, 1.998, 3.006, 4)))
+    night = readers.read(edf(tmp_path / "x.edf", signal(np.full((5, 256), 10)), stamps, reserved="EDF+D"))
+    assert night.duration == 5 and (night.signals[0] == 1).all()
+
+
 @given(
     st.lists(st.floats(0, 50).map(lambda pause: round(pause, 3)), min_size=1, max_size=9),
     st.sampled_from([("1", 7), ("0.3", 5), ("1.7", 3), ("10", 33)]),
@@ -113,7 +119,7 @@ def test_a_header_tells_how_long_a_signal_with_gaps_is(tmp_path, pauses, record)
     )
     night, header = readers.read(path), readers.header(path)
     assert header.samples == [len(night.signals[0])] and list(header.gaps) == night.gaps
-    assert (night.signals[0] != 0).sum() == len(onsets) * n
+    assert 0 <= (night.signals[0] != 0).sum() - len(onsets) * n < len(onsets)
     assert header.duration == pytest.approx(onsets[-1] - 3 + float(seconds), abs=1.0 / header.rates[0])
 
 

@@ -170,12 +170,12 @@ def test_all_nights_of_boas(shared):
     paths = some(shared / "data/hypnograms/boas", "*_events.tsv")
     assert len(paths) == 64
     total = Counter()
-    for path in paths:
+    for i, path in enumerate(paths):
         table = pd.read_csv(path, sep="\t")
-        for column in ("stage_hum", "stage_ai"):
+        for column in ("stage_hum", "stage_ai") if i % 8 == 0 else ("stage_hum",):
             hypnogram, events = read_bids(path, column)
             assert hypnogram.onset == 0 and hypnogram.epoch_seconds == 30 and not events
             assert len(hypnogram) * 30 == table.onset.max() + 30 == 30 * len(table)
             assert (hypnogram.stages == table[column].replace({8: 9, -2: 9}).to_numpy()).all()
-        total.update(readers.read_hypnogram(path).stages.tolist())
+        total.update(read_bids(path)[0].stages.tolist())
     assert total == {0: 9507, 1: 1945, 2: 36353, 3: 3170, 4: 9593, 9: 165}
