@@ -20,7 +20,8 @@
 # kind of array. Then seven traps on this way, each with the number that it costs, and what a batch of AnySleep sees.
 #
 # **Data** simulated twins of real cohorts, made here: their formats are those of the archives, their nights are not
-# anybody's. **Tools** `sleeplib.cohorts`, `prepare`, `quality`, `sampling`. **Time** half a minute on a laptop.
+# anybody's. **Tools** `sleeplib.cohorts`, `prepare`, `quality`, `sampling`. **Time** one to two minutes on a
+# laptop.
 # ```
 #
 # How to get the real archives is told in {doc}`../book/real_nights`, what is peculiar to each in
@@ -73,7 +74,7 @@ pd.set_option("display.max_colwidth", None)
 # %% tags=["parameters"]
 hours = 1.0  # of the nights of the tour
 persons = 8  # of the trap of leakage, two nights each
-night_hours = 1.5  # of these nights, and of those of the trap of trimming
+night_hours = 1.5  # of these nights, and of those to be trimmed
 batches = 500  # drawn in the last section
 jobs = 1  # processes that simulate
 
@@ -130,8 +131,8 @@ def tree(name):
     for path in sorted(folder.rglob("*")):
         own = path.relative_to(folder)
         if path.is_file() and own.parts[0] not in ("simulation.json", "truth"):
-            size = path.stat().st_size / 1000
-            told = f"{size:.1f} kB" if size < 1000 else f"{size / 1000:.1f} MB"
+            size = path.stat().st_size
+            told = f"{size} B" if size < 99_999 else f"{size / 1e6:.1f} MB"
             print(f"{told:>8} {own}")
 
 
@@ -673,10 +674,10 @@ def agreement(manifest, folder, found, shifts):
 figure, axes = plt.subplots(
     1, 2, figsize=(plotting.WIDTH, 2.8), width_ratios=[1, 1.6], sharey=True
 )
-for axis, (name, last) in zip(
-    axes, {"mass-c1": 60, "phys": 330}.items(), strict=True
+for axis, (name, (number, last)) in zip(
+    axes, {"mass-c1": (3, 60), "phys": (2, 330)}.items(), strict=True
 ):
-    made = twin(name, 2, f"few/{name}")
+    made = twin(name, number, f"few/{name}")
     shifts = np.arange(0, last + 1)
     curves, onsets = agreement(*made, shifts)
     right = [c[int(o)] for c, o in zip(curves, onsets, strict=True)]
@@ -684,9 +685,9 @@ for axis, (name, last) in zip(
         f"{name}: epochs begin at {', '.join(f'{o:g} s' for o in onsets)}; kappa {np.mean(right):.2f} there, "
         f"{curves[:, 0].mean():.2f} if the offset is ignored"
     )
-    for number, (curve, onset) in enumerate(zip(curves, onsets, strict=True)):
-        axis.plot(shifts, curve, lw=1, color=f"C{number}")
-        axis.plot(onset, curve[int(onset)], "o", ms=5, color=f"C{number}")
+    for i, (curve, onset) in enumerate(zip(curves, onsets, strict=True)):
+        axis.plot(shifts, curve, lw=1, color=f"C{i}")
+        axis.plot(onset, curve[int(onset)], "o", ms=5, color=f"C{i}")
     axis.set(xlabel="assumed begin of scoring (s)", title=f"{name} (simulated)")
 axes[0].set_ylabel("kappa with the truth")
 plt.show()

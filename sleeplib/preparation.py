@@ -24,7 +24,7 @@ class Preparation:
     # Role: derivation, or several of which the first that can be formed counts. None: every EEG and EOG channel.
     montage: dict | None
     rate: float = 100.0
-    # "robust": median and inter-quartile range, then clipped to +-20 (AnySleep, section 4.2); "robust-authors": in the
+    # "robust": median and inter-quartile range, then clipped to +-20 (AnySleep, section 4.1); "robust-authors": in the
     # order of the authors' code, clipped to +-20 inter-quartile ranges about zero first.
     scaling: str = "none"
     epoch_seconds: float = 30.0
@@ -44,7 +44,7 @@ class Preparation:
 
 
 def anysleep(**changes) -> Preparation:
-    """The preparation of AnySleep and U-Sleep: every EEG and EOG channel at 128 Hz, robustly scaled (section 4.2)."""
+    """The preparation of AnySleep and U-Sleep: every EEG and EOG channel at 128 Hz, robustly scaled (section 4.1)."""
     return Preparation(**{"montage": None, "rate": 128.0, "scaling": "robust"} | changes)
 
 
@@ -113,7 +113,7 @@ def place(
     """Where each epoch lies in the signals, and its stage.
 
     Epochs that lie in a gap of the recording become unscored. Where epochs of 30 s are wanted, those of 20 s are
-    widened by 5 s on both sides, and the first and the last are dropped (SeqSleepNet, section V-A).
+    widened by 5 s on both sides (SeqSleepNet, section II), and the first and the last are dropped (the authors' code).
 
     Parameters
     ----------
@@ -152,6 +152,14 @@ def place(
     for onset, duration in gaps:
         stages[(starts + size > onset * rate) & (starts < (onset + duration) * rate)] = UNSCORED
     return starts, stages
+
+
+def stages_at(hypnogram: Hypnogram, starts: np.ndarray, preparation: Preparation) -> np.ndarray:
+    """Another scorer's stages `(N,)` of the epochs at `starts`; unscored where that scorer saw nothing."""
+    middles = starts / preparation.rate + preparation.epoch_seconds / 2
+    index = np.floor((middles - hypnogram.onset) / hypnogram.epoch_seconds).astype(int)
+    seen = (index >= 0) & (index < len(hypnogram))
+    return np.where(seen, hypnogram.stages[np.clip(index, 0, len(hypnogram) - 1)], UNSCORED).astype(np.int8)
 
 
 def cut(x: np.ndarray, starts: np.ndarray, preparation: Preparation) -> np.ndarray:

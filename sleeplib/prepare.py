@@ -11,7 +11,7 @@ from sleeplib import cohorts, parallel, quality, store
 from sleeplib.cohorts import Entry, Manifest, nights
 from sleeplib.cohorts.channels import derive
 from sleeplib.errors import SleeplibError
-from sleeplib.preparation import Preparation, cut, place, prepared
+from sleeplib.preparation import Preparation, cut, place, prepared, stages_at
 from sleeplib.recording import Event, Header
 from sleeplib.simulator.cohort import is_simulated
 from sleeplib.store import Store
@@ -130,15 +130,9 @@ def _write(manifest: Manifest, entry: Entry, folder: Path, preparation: Preparat
         folder, entry.id, x, stages, [d.name for d in chosen], [d.type for d in chosen], preparation,
         subject=entry.subject, group=entry.group, source=source,
         events=[Event(e.kind, e.onset - begin, e.duration) for e in events if begin <= e.onset < end],
-        scorings=[_like(s.stages, hypnogram, starts, stages) for s in scorings],
+        scorings=[stages_at(s, starts, preparation) for s in scorings],
         quality=_quality(manifest, header, chosen, measured, hypnogram, begin, end),
     )  # fmt: skip
-
-
-def _like(theirs: np.ndarray, hypnogram, starts: np.ndarray, stages: np.ndarray) -> np.ndarray:
-    """A scorer's stages on the epochs that were kept."""
-    first = 1 if len(hypnogram.stages) > 2 and starts[0] > 0 and hypnogram.epoch_seconds == 20 else 0
-    return np.resize(theirs[first : first + len(stages)], len(stages))
 
 
 def _quality(manifest, header: Header, chosen, measured, hypnogram, begin: float, end: float) -> dict:

@@ -25,7 +25,7 @@ def resample(x: np.ndarray, rate: float, new_rate: float) -> np.ndarray:
 
 
 def robust_scale(x: np.ndarray) -> np.ndarray:
-    """Subtract the median and divide by the inter-quartile range along the last axis (AnySleep, section 4.2).
+    """Subtract the median and divide by the inter-quartile range along the last axis (AnySleep, section 4.1).
 
     A channel whose inter-quartile range is zero is only centred.
     """

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from sleeplib.errors import SleeplibError
-from sleeplib.preparation import Preparation, align, log_power_images, prepared_signals
+from sleeplib.preparation import Preparation, cut, log_power_images, place, prepared_signals, stages_at
 from sleeplib.recording import Event, Hypnogram, Recording, Subject
 from sleeplib.stages import UNSCORED, check
 
@@ -127,23 +127,19 @@ def add(recording: Recording, folder: str | Path, preparation: Preparation, sour
     SleeplibError
         If a channel is missing or the stages do not fit the signal; the store is left as it was.
     """
-    x, stages = align(recording, prepared_signals(recording, preparation), preparation)
-    roles, start = list(preparation.montage), recording.hypnogram.onset
-    end = start + len(stages) * preparation.epoch_seconds
+    x = prepared_signals(recording, preparation)
+    if recording.hypnogram is None:
+        raise SleeplibError(f"{recording.id}: no sleep stages in the file")
+    starts, stages = place(recording.hypnogram, x.shape[1], preparation, recording.gaps, recording.id)
+    roles, start = list(preparation.montage), starts[0] / preparation.rate
+    end = starts[-1] / preparation.rate + preparation.epoch_seconds
     return write_night(
-        folder, recording.id, x, stages, roles,
+        folder, recording.id, cut(x, starts, preparation), stages, roles,
         [role[:3] if role[:3] in TYPES else "other" for role in roles], preparation,
         subject=recording.subject or Subject(recording.id), source=source,
         events=[Event(e.kind, e.onset - start, e.duration) for e in recording.events if start <= e.onset < end],
-        scorings=[_on_grid(h, start, len(stages)) for h in recording.scorings],
+        scorings=[stages_at(h, starts, preparation) for h in recording.scorings],
     )  # fmt: skip
-
-
-def _on_grid(hypnogram: Hypnogram, start: float, n: int) -> np.ndarray:
-    """A scorer's stages `(n,)` on the epochs that begin at `start` s; unscored where the scorer saw nothing."""
-    first = round((hypnogram.onset - start) / hypnogram.epoch_seconds)
-    stages = np.r_[np.full(max(first, 0), UNSCORED), hypnogram.stages[max(-first, 0) :], np.full(n, UNSCORED)]
-    return stages[:n]
 
 
 def write_index(

@@ -228,6 +228,15 @@ def test_epochs_of_20_s_are_widened_to_30_and_the_outer_ones_dropped():
     assert cut[0, 3000:3003].tolist() == [4200, 4201, 4202] and cut[0, 2999] == 2200 + 2999
 
 
+def test_another_scorers_stages_are_found_by_time():
+    preparation = preparation_of.Preparation({"EEG": "C4"})
+    starts = np.array([1000, 4000, 7000, 10_000])
+    other = Hypnogram([1, 2, 3], onset=40.0)
+    assert preparation_of.stages_at(other, starts, preparation).tolist() == [9, 1, 2, 3]
+    short = Hypnogram([1, 2, 4], epoch_seconds=20, onset=0.0)
+    assert preparation_of.stages_at(short, starts - 500, preparation).tolist() == [2, 9, 9, 9]
+
+
 def test_a_last_epoch_that_the_recording_cuts_off_is_dropped():
     preparation = preparation_of.Preparation({"EEG": "C4"})
     starts, stages = preparation_of.place(Hypnogram([0, 1, 2]), 8999, preparation)

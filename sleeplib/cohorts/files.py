@@ -161,7 +161,9 @@ class _Rows:
         keys, sex, row = list(table["row"]), table.get("sex"), table.get("header_row")
         told = [table[key] for key in ("age", "ahi", "group") if key in table]
         told += [sex["column"]] if isinstance(sex, dict) else []
-        here = set(column_names(path, row))  # a table may leave out what it does not know, but not the persons
+        here = set(
+            column_names(path, row)
+        )  # a table may leave out what it does not know, but not the persons
         rows = read_table(path, row, columns=[*keys, *(name for name in told if name in here)])
         self.rows = {}
         for row in rows:

@@ -79,7 +79,7 @@ def night(
         Years; apneas and hypopneas per hour of sleep.
     sex : "F" or "M"
     site : str or mapping
-        The name of a cohort whose site and scorers to use ("mass-twin"), or settings of `sites.Site`.
+        The name of a cohort whose site and scorers to use ("mass-c3"), or settings of `sites.Site`.
     hours : float
         From lights off to lights on. Below six hours the cycles are shortened, so that all stages appear.
     scorer : mapping
