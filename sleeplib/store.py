@@ -17,8 +17,8 @@ import numpy as np
 
 from sleeplib.errors import SleeplibError
 from sleeplib.preparation import Preparation, cut, log_power_images, place, prepared_signals, stages_at
-from sleeplib.recording import Event, Hypnogram, Recording, Subject
-from sleeplib.stages import UNSCORED, check
+from sleeplib.recording import Event, Recording, Subject
+from sleeplib.stages import check
 
 SCHEMA = 2
 TYPES = ("EEG", "EOG", "EMG", "other")

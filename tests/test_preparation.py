@@ -234,7 +234,7 @@ def test_another_scorers_stages_are_found_by_time():
     other = Hypnogram([1, 2, 3], onset=40.0)
     assert preparation_of.stages_at(other, starts, preparation).tolist() == [9, 1, 2, 3]
     short = Hypnogram([1, 2, 4], epoch_seconds=20, onset=0.0)
-    assert preparation_of.stages_at(short, starts - 500, preparation).tolist() == [2, 9, 9, 9]
+    assert preparation_of.stages_at(short, starts - 500, preparation).tolist() == [2, 4, 9, 9]
 
 
 def test_a_last_epoch_that_the_recording_cuts_off_is_dropped():

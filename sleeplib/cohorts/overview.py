@@ -31,7 +31,7 @@ def table(manifests: Iterable[Manifest]) -> pd.DataFrame:
                 "persons": m.persons or "",
                 "recordings": m.recordings or "",
                 "access": _ACCESS.get(m.access.get("kind"), ""),
-                "EEG": eeg,
+                "EEG": m.channels.get("most_eeg", eeg),
                 "EOG": eog,
                 "Hz": "/".join(f"{rate:g}" for rate in m.channels.get("rates", [])),
                 "hypnogram": _FORMATS.get(m.hypnogram["format"], m.hypnogram["format"]),
