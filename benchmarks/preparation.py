@@ -37,13 +37,13 @@ def manifest():
 
 def child(network: str, root: str) -> None:
     """Prepare the night and print seconds and peak memory."""
-    from sleeplib.preparation import anysleep
+    from sleeplib.preparation import ANYSLEEP
     from sleeplib.prepare import prepare
 
     settings = {}
     if network == "nine channels":
         montage = {label: label for label in manifest().simulation["site"]["channels"]}
-        settings = {"montage": montage, "rate": anysleep().rate, "scaling": anysleep().scaling}
+        settings = ANYSLEEP | {"montage": montage}
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(dir=root) as out:
         store, failures = prepare(manifest(), Path(root) / "files", out, progress=False, **settings)

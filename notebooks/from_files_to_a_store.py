@@ -60,6 +60,7 @@ from sleeplib.cohorts import nights
 from sleeplib.cohorts.channels import TYPES
 from sleeplib.errors import SleeplibError
 from sleeplib.models.classical import BandPowerLDA, band_powers
+from sleeplib.preparation import ANYSLEEP
 from sleeplib.prepare import prepare
 from sleeplib.readers.codes import ISRUC, SVUH, read_codes
 from sleeplib.readers.edf import write_edf
@@ -402,7 +403,6 @@ pd.DataFrame(rows).T
 # under the command. (Sleep-EDF's two channels are no mistake: an envelope of 1 Hz cannot be a chin at 100 Hz.)
 
 # %%
-ANYSLEEP = {"montage": None, "rate": 128.0, "scaling": "robust"}
 stores, rows = {}, {}
 for name, (manifest, folder, _) in twins.items():
     for network, recipe in (("seqsleepnet", {}), ("anysleep", ANYSLEEP)):

@@ -1,6 +1,7 @@
 """A cohort's files in, a store of prepared nights and a report of their quality out."""
 
 import csv
+import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,8 +12,8 @@ from sleeplib import cohorts, parallel, quality, store
 from sleeplib.cohorts import Entry, Manifest, nights
 from sleeplib.cohorts.channels import derive
 from sleeplib.errors import SleeplibError
-from sleeplib.preparation import Preparation, cut, place, prepared, stages_at
-from sleeplib.recording import Event, Header
+from sleeplib.preparation import Preparation, at_rate, epochs, move, place, stages_at
+from sleeplib.recording import Header, Hypnogram
 from sleeplib.simulator.cohort import is_simulated
 from sleeplib.store import Store
 
@@ -53,8 +54,12 @@ def prepare(
     folder, found = Path(folder), cohorts.recordings(manifest, root)[:limit]
     seconds = manifest.epoch_seconds or _seconds(manifest, found)
     preparation = Preparation(**{"montage": manifest.montage or None, "epoch_seconds": seconds} | changes)
-    folder.mkdir(parents=True, exist_ok=True)
+    _claim(manifest, folder)
     work = [(manifest, entry, folder, preparation) for entry in found]
+    if not all(_done(*item) for item in work):
+        (folder / "index.json").unlink(
+            missing_ok=True
+        )  # it would not fit the nights that are about to change
     done = list(parallel.work(_prepare, work, jobs, backend, f"preparing {manifest.name}", progress=progress))
     failures = [failure for failure in done if isinstance(failure, str)]
     sidecars = [json.loads(path.read_text()) for path in done if isinstance(path, Path)]
@@ -62,115 +67,161 @@ def prepare(
         raise SleeplibError(
             f"{root}: none of the {len(found)} recordings could be prepared; the first: {failures[0]}"
         )
-    simulated = manifest.simulated or any(is_simulated(f) for f in (found[0].signals.parents)[:8])
+    above = found[0].signals.resolve().parents
+    simulated = manifest.simulated or any(map(is_simulated, above))
     title = manifest.title if manifest.simulated or not simulated else f"Simulated twin of {manifest.title}"
+    missing = cohorts.tables_missing(manifest, root)
+    notes = [f"no table {table} here: ages and sexes may be unknown" for table in missing]
     store.write_index(
         folder, sidecars, preparation, cohort=manifest.name, title=title, simulated=simulated, failures=failures,
-        excluded=manifest.exclude,
+        excluded=manifest.exclude, notes=notes,
     )  # fmt: skip
-    report(folder, sidecars)
+    report(folder, sidecars, failures)
     return Store(folder), failures
 
 
 def _seconds(manifest: Manifest, found: list[Entry]) -> float:
-    """Length of the epochs where the manifest leaves it to the files: that of the first; 30 s where it is 20."""
-    seconds = nights.score(manifest, found[0], nights.header_of(found[0]))[0].epoch_seconds
-    return 30.0 if np.isclose(seconds, 20) else seconds
+    """Length of the epochs where the manifest leaves it to the files: that of the first good one; 30 s where it is 20.
+
+    Raises
+    ------
+    SleeplibError
+        If no hypnogram can be read, that of the first.
+    """
+    error = None
+    for entry in found:
+        try:
+            seconds = nights.score(manifest, entry, nights.header_of(entry)).hypnogram.epoch_seconds
+            return 30.0 if np.isclose(seconds, 20) else seconds
+        except SleeplibError as problem:
+            error = error or problem
+    raise error
+
+
+def _claim(manifest: Manifest, folder: Path) -> None:
+    """Make the folder of the store, unless it is another cohort's."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        other = json.loads((folder / "index.json").read_text()).get("cohort", manifest.name)
+    except (OSError, ValueError, AttributeError):
+        return
+    if other != manifest.name:
+        raise SleeplibError(f"{folder}: is the store of the cohort {other!r}; name another folder with --out")
 
 
 def _prepare(manifest: Manifest, entry: Entry, folder: Path, preparation: Preparation) -> Path | str:
     """Prepare one recording unless it is done; the path of its sidecar, or what was wrong with it."""
-    sidecar = folder / f"{entry.id}.json"
     try:
-        source = "; ".join(map(_stamp, (entry.signals, *entry.scoring, *entry.events)))
-        if _done(sidecar, entry, source, preparation):
-            return sidecar
-        _write(manifest, entry, folder, preparation, source)
+        if not _done(manifest, entry, folder, preparation):
+            _write(manifest, entry, folder, preparation)
     except (SleeplibError, OSError) as error:
         return str(error) if str(entry.signals) in str(error) else f"{entry.signals}: {error}"
-    return sidecar
+    except Exception as error:  # a bug of ours in one night must not cost the others
+        return f"{entry.signals}: unexpected {type(error).__name__}: {error}"
+    return folder / f"{entry.id}.json"
 
 
-def _stamp(path: Path) -> str:
-    return f"{path.resolve()}:{path.stat().st_size}:{path.stat().st_mtime_ns}"
+def _source(manifest: Manifest, entry: Entry) -> str:
+    """What a prepared night depends on: its files, and what the manifest says of such files."""
+    files = [f"{path.resolve()}:{path.stat().st_size}:{path.stat().st_mtime_ns}" for path in entry.files]
+    read_by = json.dumps([manifest.channels, manifest.hypnogram, manifest.events], sort_keys=True)
+    return "; ".join([*files, f"manifest {hashlib.sha256(read_by.encode()).hexdigest()[:16]}"])
 
 
-def _done(sidecar: Path, entry: Entry, source: str, preparation: Preparation) -> bool:
+def _done(manifest: Manifest, entry: Entry, folder: Path, preparation: Preparation) -> bool:
+    """Whether a night stands whole, as it would be made now."""
     try:
-        old = json.loads(sidecar.read_text())
-    except (OSError, ValueError):
+        old = json.loads((folder / f"{entry.id}.json").read_text())
+        wanted = {
+            "schema": store.SCHEMA,
+            "source": _source(manifest, entry),
+            "preparation": asdict(preparation),
+            "group": entry.group,
+            "subject": asdict(entry.subject),
+        }
+        size = (folder / f"{entry.id}.npy").stat().st_size
+        return all(old[key] == value for key, value in wanted.items()) and size == store.size_of(old)
+    except (OSError, ValueError, KeyError, TypeError):
         return False
-    wanted = {
-        "schema": store.SCHEMA,
-        "source": source,
-        "preparation": asdict(preparation),
-        "group": entry.group,
-    }
-    wanted |= {"subject": asdict(entry.subject)}
-    return (
-        all(old.get(key) == value for key, value in wanted.items()) and sidecar.with_suffix(".npy").is_file()
-    )
 
 
-def _write(manifest: Manifest, entry: Entry, folder: Path, preparation: Preparation, source: str) -> None:
+def _write(manifest: Manifest, entry: Entry, folder: Path, preparation: Preparation) -> None:
     header = nights.header_of(entry)
     chosen = nights.derivations(manifest, header, preparation.montage)
     if not chosen:
         raise SleeplibError(f"{entry.id}: no channel of the cohort among {', '.join(header.channels)}")
-    hypnogram, scorings, events = nights.score(manifest, entry, header)
+    scored = nights.score(manifest, entry, header)
     rows, measured = [], {}
     for derivation in chosen:  # one at a time, so that the raw night never stands in memory
         x, rate = derive(derivation, nights.reader_of(entry))
         measured[derivation.name] = quality.inspect(x, rate, derivation.type)
-        rows.append(prepared(x, rate, derivation.type, preparation))
-    starts, stages = place(hypnogram, min(map(len, rows)), preparation, header.gaps, entry.id)
-    x = [cut(row, starts, preparation) for row in rows]
-    begin, end = starts[0] / preparation.rate, starts[-1] / preparation.rate + preparation.epoch_seconds
+        rows.append(at_rate(x, rate, derivation.type, preparation))
+    starts, stages = place(scored.hypnogram, min(map(len, rows)), preparation, header.gaps, entry.id)
+    for i, row in enumerate(rows):
+        rows[i] = epochs(row, starts, preparation, header.gaps)
+    own = scored.hypnogram.epoch_seconds
     store.write_night(
-        folder, entry.id, x, stages, [d.name for d in chosen], [d.type for d in chosen], preparation,
-        subject=entry.subject, group=entry.group, source=source,
-        events=[Event(e.kind, e.onset - begin, e.duration) for e in events if begin <= e.onset < end],
-        scorings=[stages_at(s, starts, preparation) for s in scorings],
-        quality=_quality(manifest, header, chosen, measured, hypnogram, begin, end),
+        folder, entry.id, rows, stages, [d.name for d in chosen], [d.type for d in chosen], preparation,
+        subject=entry.subject, group=entry.group, source=_source(manifest, entry),
+        events=move(scored.events, starts, preparation, own),
+        scorings=[stages_at(s, starts, preparation) for s in scored.scorings],
+        quality={
+            "channels": measured,
+            "notes": _notes(manifest, header, chosen, measured)
+            + _lengths(header, scored.hypnogram, len(stages) * own)
+            + [*scored.notes, *entry.notes],
+        },
     )  # fmt: skip
 
 
-def _quality(manifest, header: Header, chosen, measured, hypnogram, begin: float, end: float) -> dict:
-    """What the report tells of a recording."""
-    units = dict(zip(header.channels, header.units, strict=True))
-    notes = []
+def _notes(manifest: Manifest, header: Header, chosen, measured: dict) -> list[str]:
+    """Faults of the channels, and those that could not be derived."""
+    units, notes = dict(zip(header.channels, header.units, strict=True)), []
     for d in chosen:
         found = quality.faults(measured[d.name], units[next(iter(d.terms))])
         notes += [f"{d.name}: {', '.join(found)}"] if found else []
     names = [name for kind in ("eeg", "eog") for name in manifest.channels.get(kind, {})]
-    missing = (
-        [name for name in names if name not in measured] if len(chosen) and chosen[0].name in names else []
-    )
-    unused = header.duration - (end - begin)
-    if missing:
+    missing = [name for name in names if name not in measured]
+    # Roles are no names of the cohort's; and where names exclude each other, some are always missing.
+    if missing and len(missing) < len(names) and "most_eeg" not in manifest.channels:
         more = f" and {len(missing) - 4} others" if len(missing) > 4 else ""
         notes.append(f"cannot be derived: {', '.join(missing[:4])}{more}")
-    if unused > hypnogram.epoch_seconds:
-        notes.append(f"{unused / 60:.1f} min of signal without stages")
+    return notes
+
+
+def _lengths(header: Header, hypnogram: Hypnogram, kept: float) -> list[str]:
+    """Where signals and stages do not cover each other, and gaps."""
+    scored = np.flatnonzero(hypnogram.scored)
+    end = hypnogram.onset + (scored[-1] + 1 if len(scored) else 0) * hypnogram.epoch_seconds
+    notes = []
+    if header.duration - kept > 2 * hypnogram.epoch_seconds:
+        notes.append(f"{(header.duration - kept) / 60:.1f} min of signal without stages")
+    if end - header.duration >= hypnogram.epoch_seconds:
+        notes.append(f"stages {(end - header.duration) / 60:.1f} min longer than the signal")
     if header.gaps:
         notes.append(f"{len(header.gaps)} gaps of {sum(d for _, d in header.gaps):.0f} s in all")
-    return {"channels": measured, "notes": notes, "hours": (end - begin) / 3600}
+    return notes
 
 
-def report(folder: str | Path, sidecars: list[dict]) -> Path:
-    """Write the table of the recordings' quality, a row for each channel."""
+def report(folder: str | Path, sidecars: list[dict], failures: list[str] = ()) -> Path:
+    """Write the table of the recordings' quality: a row for each channel, one without channel for what concerns the
+    whole recording, and one for each that could not be used."""
     path = Path(folder) / REPORT
     part = path.with_name(path.name + ".part")
     with part.open("w", newline="") as file:
         table = csv.writer(file, delimiter="\t")
         table.writerow(["recording", "person", "channel", "sd", "flat", "disconnected", "clipped", "notes"])
         for night in sidecars:
+            who, notes = [night["id"], night["subject"]["id"]], list(night["quality"].get("notes", []))
             for name, q in night["quality"].get("channels", {}).items():
-                notes = [
-                    note for note in night["quality"]["notes"] if note.startswith((f"{name}:", "cannot"))
-                ]
+                own = [note for note in notes if note.startswith(f"{name}: ")]
+                notes = [note for note in notes if note not in own]
                 values = [f"{q[key]:.4g}" for key in ("sd", "flat", "disconnected", "clipped")]
-                table.writerow([night["id"], night["subject"]["id"], name, *values, "; ".join(notes)])
+                table.writerow([*who, name, *values, "; ".join(own)])
+            if notes:
+                table.writerow([*who, "", "", "", "", "", "; ".join(notes)])
+        for failure in failures:
+            table.writerow(["", "", "", "", "", "", "", failure])
     part.replace(path)
     return path
 
@@ -189,7 +240,7 @@ class Survey:
 
 def survey(
     manifest: Manifest, root: str | Path, montage: dict | None = None, jobs: int = 1, progress: bool = True,
-    backend: str = "loky",
+    backend: str = "loky", limit: int | None = None,
 ) -> list[Survey]:  # fmt: skip
     """Look at the headers of a cohort's recordings, without reading signals or stages: what `prepare` would do.
 
@@ -198,7 +249,7 @@ def survey(
     SleeplibError
         If there are no recordings.
     """
-    found = cohorts.recordings(manifest, root)
+    found = cohorts.recordings(manifest, root)[:limit]
     work = [(manifest, found[i : i + 64], montage) for i in range(0, len(found), 64)]
     parts = parallel.work(_look, work, jobs, backend, f"looking at {manifest.name}", "batch", progress)
     return [one for part in parts for one in part]

@@ -255,7 +255,9 @@ def assess(network, store: Store, train_store: Store) -> tuple[list[System], Pre
     roles = list(network.preparation.montage or ())
     if list(store.preparation.montage or ()) != roles:
         raise SleeplibError(f"{store.folder}: has the channels {store.channels}, the network needs {roles}")
-    seen = card["persons"]["train"] + card["persons"]["valid"] if store.cohort == card["cohort"] else []
+    # Two cohorts may share an archive, and persons then have the same names; simulated ones only share their names.
+    known = card["persons"]["train"] + card["persons"]["valid"]
+    seen = known if store.simulated == card["simulated"] else []
     test = np.flatnonzero(~np.isin(store.groups, seen))
     if not len(test):
         raise SleeplibError(f"{store.folder}: the network has seen all persons of this store in training")

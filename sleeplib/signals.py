@@ -24,12 +24,16 @@ def resample(x: np.ndarray, rate: float, new_rate: float) -> np.ndarray:
     )
 
 
-def robust_scale(x: np.ndarray) -> np.ndarray:
+def robust_scale(x: np.ndarray, known: np.ndarray | None = None) -> np.ndarray:
     """Subtract the median and divide by the inter-quartile range along the last axis (AnySleep, section 4.1).
 
     A channel whose inter-quartile range is zero is only centred.
+
+    Parameters
+    ----------
+    known : the samples that median and range are taken of, if not all of `x`
     """
-    low, middle, high = np.percentile(x, [25, 50, 75], axis=-1, keepdims=True)
+    low, middle, high = np.percentile(x if known is None else known, [25, 50, 75], axis=-1, keepdims=True)
     iqr = np.where(high > low, high - low, 1.0)
     return ((x - middle) / iqr).astype(np.float32)
 
@@ -39,12 +43,12 @@ def clip(x: np.ndarray, limit: float = 20.0) -> np.ndarray:
     return np.clip(x, -limit, limit)
 
 
-def clip_about_zero(x: np.ndarray, limit: float = 20.0) -> np.ndarray:
+def clip_about_zero(x: np.ndarray, known: np.ndarray | None = None, limit: float = 20.0) -> np.ndarray:
     """Clip to +-`limit` inter-quartile ranges about zero, before anything is subtracted (code of AnySleep's authors).
 
     Equal to the paper's order only where the median is near zero; a signal with a large offset is flattened.
     """
-    low, high = np.percentile(x, [25, 75], axis=-1, keepdims=True)
+    low, high = np.percentile(x if known is None else known, [25, 75], axis=-1, keepdims=True)
     edge = limit * (high - low)
     return np.clip(x, -edge, edge).astype(np.float32)
 

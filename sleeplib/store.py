@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from sleeplib.errors import SleeplibError
-from sleeplib.preparation import Preparation, cut, log_power_images, place, prepared_signals, stages_at
+from sleeplib.preparation import Preparation, log_power_images, move, night, stages_at
 from sleeplib.recording import Event, Recording, Subject
 from sleeplib.stages import check
 
@@ -104,6 +104,13 @@ def _quantise(x, scaling: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return samples, scale, offset
 
 
+def size_of(sidecar: dict) -> int:
+    """Bytes of the file of samples that belongs to a sidecar."""
+    how = sidecar["preparation"]
+    samples = sidecar["n_epochs"] * round(how["rate"] * how["epoch_seconds"])
+    return HEADER + 2 * len(sidecar["channels"]) * samples
+
+
 def _digest(*arrays: np.ndarray) -> str:
     digest = hashlib.sha256()
     for array in arrays:
@@ -127,17 +134,13 @@ def add(recording: Recording, folder: str | Path, preparation: Preparation, sour
     SleeplibError
         If a channel is missing or the stages do not fit the signal; the store is left as it was.
     """
-    x = prepared_signals(recording, preparation)
-    if recording.hypnogram is None:
-        raise SleeplibError(f"{recording.id}: no sleep stages in the file")
-    starts, stages = place(recording.hypnogram, x.shape[1], preparation, recording.gaps, recording.id)
-    roles, start = list(preparation.montage), starts[0] / preparation.rate
-    end = starts[-1] / preparation.rate + preparation.epoch_seconds
+    rows, starts, stages = night(recording, preparation)
+    roles = list(preparation.montage)
     return write_night(
-        folder, recording.id, cut(x, starts, preparation), stages, roles,
+        folder, recording.id, rows, stages, roles,
         [role[:3] if role[:3] in TYPES else "other" for role in roles], preparation,
         subject=recording.subject or Subject(recording.id), source=source,
-        events=[Event(e.kind, e.onset - start, e.duration) for e in recording.events if start <= e.onset < end],
+        events=move(recording.events, starts, preparation, recording.hypnogram.epoch_seconds),
         scorings=[stages_at(h, starts, preparation) for h in recording.scorings],
     )  # fmt: skip
 
@@ -145,6 +148,7 @@ def add(recording: Recording, folder: str | Path, preparation: Preparation, sour
 def write_index(
     folder: str | Path, nights: Iterable[dict], preparation: Preparation, *, cohort: str, title: str,
     simulated: bool = False, failures: Iterable[str] = (), excluded: dict[str, str] | None = None,
+    notes: Iterable[str] = (),
 ) -> None:  # fmt: skip
     """Write the two files of the index.
 
@@ -153,17 +157,16 @@ def write_index(
     nights : the sidecars, as `write_night` returned them
     failures : one line for each recording that could not be used
     excluded : id and reason of each recording that was left out on purpose
+    notes : what is worth knowing about the cohort as a whole
     """
     entries, montages, stages, scale, offset = [], {}, [], [], []
-    for night in nights:
-        montage = montages.setdefault(
-            tuple(zip(night["channels"], night["types"], strict=True)), len(montages)
-        )
-        kept = {key: night[key] for key in ("id", "subject", "group", "n_epochs", "digest")}
-        entries.append(kept | {"montage": montage})
-        stages.append(_codes(night["stages"]))
-        scale += night["scale"]
-        offset += night["offset"]
+    for sidecar in nights:
+        channels = tuple(zip(sidecar["channels"], sidecar["types"], strict=True))
+        kept = {key: sidecar[key] for key in ("id", "subject", "group", "n_epochs", "digest")}
+        entries.append(kept | {"montage": montages.setdefault(channels, len(montages))})
+        stages.append(_codes(sidecar["stages"]))
+        scale += sidecar["scale"]
+        offset += sidecar["offset"]
     if not entries:
         raise SleeplibError(f"{folder}: no night to write an index of")
     arrays = Path(folder) / "index.npz"
@@ -174,7 +177,7 @@ def write_index(
     index = {
         "schema": SCHEMA, "cohort": cohort, "title": title, "simulated": simulated,
         "preparation": asdict(preparation), "recordings": entries, "montages": list(montages),
-        "failures": list(failures), "excluded": excluded or {}, "arrays": _sha256(arrays),
+        "failures": list(failures), "excluded": excluded or {}, "notes": list(notes), "arrays": _sha256(arrays),
         "digest": hashlib.sha256("".join(e["digest"] for e in entries).encode()).hexdigest(),
     }  # fmt: skip
     _write_json(Path(folder) / "index.json", index)
@@ -213,6 +216,7 @@ class Store:
     rate, epoch_seconds, epoch_size : samples per second, seconds, samples of an epoch
     simulated : whether the nights are simulated
     excluded : dict of the recordings left out on purpose to the reason
+    notes : list of what is worth knowing about the cohort as a whole
     digest : SHA-256 over all samples and stages
 
     Raises
@@ -227,7 +231,11 @@ class Store:
         try:
             self.preparation = Preparation(**index["preparation"])
             self.cohort, self.title, self.simulated = index["cohort"], index["title"], index["simulated"]
-            self.recordings, self.excluded = index["recordings"], index["excluded"]
+            self.recordings, self.excluded, self.notes = (
+                index["recordings"],
+                index["excluded"],
+                index["notes"],
+            )
             self.digest = index["digest"]
             self.montages = [[tuple(channel) for channel in montage] for montage in index["montages"]]
             self.ids = [entry["id"] for entry in self.recordings]

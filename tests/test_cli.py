@@ -7,8 +7,10 @@ import time
 
 import numpy as np
 import pytest
+import yaml
 
 from sleeplib import cli
+from tests.cohorts.test_splits import mat
 
 COMMANDS = ("simulate", "prepare", "train", "evaluate", "run")
 
@@ -106,7 +108,8 @@ def test_a_twin_is_simulated_looked_at_prepared_and_split(tmp_path, capsys):
     twin, out = tmp_path / "twin", tmp_path / "store"
     make = ["simulate", "--like", "shhs", "-n", 4, "--hours", 0.5, "--out", twin, "--jobs", 1]
     assert call(*make) == 0 and "4 simulated nights of 4 persons" in capsys.readouterr().out
-    (twin / "polysomnography/annotations-events-nsrr/shhs1/shhs1-200002-nsrr.xml").unlink()
+    for path in twin.rglob("shhs1-200002-*.xml"):
+        path.unlink()
     look = ["prepare", "shhs", "--root", twin, "--for", "anysleep", "--jobs", 1]
     assert call(*look, "--dry-run") == 1
     out_text, err = capsys.readouterr()
@@ -121,7 +124,7 @@ def test_a_twin_is_simulated_looked_at_prepared_and_split(tmp_path, capsys):
     assert call("split", out) == 0
     assert "train: 1 recordings of 1 persons" in capsys.readouterr().out
     split = json.loads((out / "split.json").read_text())
-    assert sorted(map(len, split.values())) == [1, 1, 1]
+    assert split.pop("cohort") == "shhs" and sorted(map(len, split.values())) == [1, 1, 1]
 
 
 def test_training_on_a_split_of_ones_own(road, tmp_path, capsys):
@@ -133,10 +136,37 @@ def test_training_on_a_split_of_ones_own(road, tmp_path, capsys):
     card = json.loads((tmp_path / "run/e2e-arnn.json").read_text())
     assert card["persons"] == {"train": names[:3], "valid": names[3:4]}
     capsys.readouterr()
+    split.write_text(
+        json.dumps({"cohort": "shhs", "train": names[:3], "valid": names[3:4], "test": names[4:]})
+    )
+    told = fails(capsys, *train, "--split", split, "--out", tmp_path / "r")
+    assert "a split of cohort shhs; the recordings at hand are of embedded" in told
     split.write_text(json.dumps({"train": ["x"], "valid": ["y"], "test": []}))
     assert "none of the 5 recordings at hand" in fails(
         capsys, *train, "--split", split, "--out", tmp_path / "r"
     )
+
+
+def test_a_published_split_tells_what_is_in_no_part_and_what_is_not_at_hand(road, tmp_path, capsys):
+    published, names = tmp_path / "split.yaml", [f"embedded-{i:03d}" for i in range(1, 6)]
+    parts = {"train": [*names[:2], "x", "y"], "valid": names[2:3], "test": ["z"]}
+    published.write_text(yaml.safe_dump({part: {"embedded": ids} for part, ids in parts.items()}))
+    assert call("split", road / "store", "--published", published, "--out", tmp_path / "split.json") == 0
+    out = capsys.readouterr().out
+    assert "in no part: 2 of the 5 recordings at hand, such as embedded-004, embedded-005\n" in out
+    assert "not at hand: 3 of the 6 published ones\n" in out
+    written = {"cohort": "embedded", "train": names[:2], "valid": names[2:3], "test": []}
+    assert json.loads((tmp_path / "split.json").read_text()) == written
+
+
+def test_a_fold_that_is_not_published(road, tmp_path, capsys):
+    folds = {"train": [[4, 5], [1]], "eval": [[3], [2]], "test": [[1, 2], [3, 4, 5]]}
+    path = mat(tmp_path / "folds.mat", **folds)
+    make = ["split", road / "store", "--out", tmp_path / "split.json", "--published", path, "--fold"]
+    assert call(*make, 2) == 0
+    assert "not at hand: 0 of the 5 published ones" in capsys.readouterr().out
+    assert json.loads((tmp_path / "split.json").read_text())["train"] == ["embedded-001"]
+    assert f"--fold 3: {path} has 2 folds" in fails(capsys, *make, 3)
 
 
 def test_fetch_says_what_to_do(tmp_path, capsys, monkeypatch):
@@ -154,6 +184,54 @@ def test_fetch_looks_at_what_was_put_in_place(tmp_path, capsys):
     assert call("fetch", "mass-c3", "--out", tmp_path) == 0
     out = capsys.readouterr().out
     assert "1 of 62 recordings are in place" in out and "1 of 1 recordings can be prepared" in out
+
+
+def test_fetch_of_a_restricted_cohort_into_a_folder_without_it(tmp_path, capsys):
+    fetch = ["fetch", "mass-c3", "--out", tmp_path]
+    (tmp_path / ".DS_Store").touch()
+    assert call(*fetch) == 0
+    out, err = capsys.readouterr()
+    assert (
+        out.startswith("mass-c3 is given to those who ask for it") and len(out.splitlines()) == 4 and not err
+    )
+    (tmp_path / "readme.txt").touch()
+    assert call(*fetch) == 2
+    told, err = capsys.readouterr()
+    assert told == out and err.startswith("sleeplib: ") and len(err.splitlines()) == 1
+    assert "none of its 1 files is a recording of cohort 'mass-c3'" in err
+
+
+@pytest.mark.parametrize(
+    "option, value, told",
+    [("--rate", value, f"{value} is not a number from 1 to 1024") for value in ("-5", "0", "nan", "1e9", "x")]
+    + [
+        ("--jobs", "1.5", "1.5 is not a whole number of at least 1"),
+        ("--limit", "0", "0 is not a whole number"),
+    ],
+)
+def test_numbers_out_of_range(option, value, told, capsys):
+    with pytest.raises(SystemExit) as stop:
+        call("prepare", "embedded", "--root", "x", "--out", "y", option, value)
+    assert stop.value.code == 2 and f"argument {option}: {told}" in capsys.readouterr().err
+
+
+def test_a_look_at_the_first_recordings_and_a_rate_of_ones_own(road, tmp_path, capsys):
+    prepare = ["prepare", "embedded", "--root", road / "edf", "--jobs", 1, "--limit", 1]
+    assert call(*prepare, "--dry-run") == 0
+    assert "1 of 1 recordings can be prepared" in capsys.readouterr().out
+    assert call(*prepare, "--out", tmp_path, "--for", "anysleep", "--rate", 64) == 0
+    told = json.loads((tmp_path / "index.json").read_text())["preparation"]
+    assert (told["rate"], told["scaling"], told["montage"]) == (64, "robust", None)
+
+
+def test_what_is_to_know_about_a_cohort_is_printed(road, tmp_path, capsys):
+    (tmp_path / "edf").mkdir()
+    for name in ("embedded-001.edf", "embedded-002.edf"):
+        (tmp_path / "edf" / name).symlink_to(road / "edf" / name)
+    prepare = ["prepare", "embedded", "--root", tmp_path / "edf", "--out", tmp_path / "store", "--jobs", 1]
+    assert call(*prepare) == 0
+    notes = json.loads((tmp_path / "store/index.json").read_text())["notes"]
+    assert notes and set(notes) <= set(capsys.readouterr().out.splitlines())
 
 
 def test_finished_training_is_taken_up_again(road, capsys):
@@ -188,6 +266,9 @@ def test_bad_input_gets_one_clear_line(road, tmp_path, capsys):
     wrong = ["prepare", "embedded", "--root", road / "edf", "--out", tmp_path / "y", "--jobs", 1, "--montage"]
     assert "no channel 'Oz' for EEG; it has F3-M2" in fails(capsys, *wrong, "EEG=Oz")
     assert "NAME=VALUE" in fails(capsys, *wrong, "EEG")
+    twice = "--montage has EEG more than once: EEG=C4-M1 EEG=F3-M2"
+    assert twice in fails(capsys, *wrong, "EEG=C4-M1", "EEG=F3-M2")
+    assert twice in fails(capsys, *wrong, "EEG=C4-M1", "--montage", "EEG=F3-M2")
     assert "sleeplib prepare" in fails(
         capsys, "train", "seqsleepnet", "--store", tmp_path, "--out", tmp_path / "r"
     )
@@ -206,6 +287,8 @@ def test_bad_input_gets_one_clear_line(road, tmp_path, capsys):
     assert "missing" in fails(capsys, "evaluate", tmp_path / "none.safetensors", "--store", store)
     assert "sleeplib prepare" in fails(capsys, "evaluate", run, "--store", tmp_path)
     assert "unknown parameter" in fails(capsys, "run", "--plan", "--set", "sed=3")
+    for value in ("[", "2020-99-99"):
+        assert "a value is not YAML" in fails(capsys, "run", "--plan", "--set", f"seed={value}")
     assert "unknown notebook" in fails(capsys, "run", "nosuch", "--plan")
     assert not (tmp_path / "r").exists() or not any((tmp_path / "r").iterdir())
 

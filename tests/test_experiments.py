@@ -180,7 +180,8 @@ def test_package_decides_the_digest_but_not_its_door(folder, tmp_path, monkeypat
         return experiments.plan("demo", ["toy"], notebooks=folder)[0].digest
 
     before = digest()
-    (package / "cli.py").write_text("print()")
+    (package / "cli").mkdir()
+    (package / "cli" / "data.py").write_text("print()")
     assert digest() == before
     (package / "signals.py").write_text("print()")
     assert digest() != before

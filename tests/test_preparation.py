@@ -8,6 +8,7 @@ import pytest
 
 from sleeplib import cohorts, signals, store
 from sleeplib import preparation as preparation_of
+from sleeplib import prepare as module
 from sleeplib.errors import SleeplibError
 from sleeplib.prepare import prepare, survey
 from sleeplib.readers.edf import write_edf
@@ -90,14 +91,9 @@ def test_a_bad_night_is_listed_and_the_rest_completes(root):
 
 
 def test_unscored_epochs_behind_the_end_do_no_harm():
-    recording, preparation = (
-        night(stages=[0, 1, 2, 9, 3, 9, 9, 9, 9]),
-        preparation_of.Preparation({"EEG": "C4"}),
-    )
-    cut, stages = preparation_of.align(
-        recording, preparation_of.prepared_signals(recording, preparation), preparation
-    )
-    assert stages.tolist() == [0, 1, 2, 9, 3] and cut.shape == (1, 15_000)
+    recording = night(stages=[0, 1, 2, 9, 3, 9, 9, 9, 9])
+    rows, _, stages = preparation_of.night(recording, preparation_of.Preparation({"EEG": "C4"}))
+    assert stages.tolist() == [0, 1, 2, 9, 3] and [len(row) for row in rows] == [15_000]
 
 
 def test_a_wrong_channel_stops_with_the_names_that_are_there(root):
@@ -113,22 +109,51 @@ def test_stages_that_do_not_fit_the_signal_are_refused():
     preparation = preparation_of.Preparation({"EEG": "C4"})
     recording = night(stages=np.zeros(8, int))
     with pytest.raises(SleeplibError, match="8 scored epochs from 0 s do not fit 150 s"):
-        preparation_of.align(recording, preparation_of.prepared_signals(recording, preparation), preparation)
+        preparation_of.night(recording, preparation)
     recording.hypnogram = None
     with pytest.raises(SleeplibError, match="no sleep stages"):
-        preparation_of.align(recording, np.zeros((1, 15_000)), preparation)
+        preparation_of.night(recording, preparation)
     recording.hypnogram = Hypnogram([0, 1], epoch_seconds=25)
     with pytest.raises(SleeplibError, match="epochs of 25 s; those of this cohort have 30 s"):
-        preparation_of.align(recording, np.zeros((1, 15_000)), preparation)
+        preparation_of.night(recording, preparation)
+    recording.hypnogram = Hypnogram([0, 1, 2], epoch_seconds=20)
+    with pytest.raises(SleeplibError, match="epochs of 20 s; those of this cohort have 30 s"):
+        preparation_of.night(recording, preparation_of.Preparation({"EEG": "C4"}, widen=False))
 
 
-def test_a_hypnogram_that_begins_later_cuts_the_signal():
+def test_a_hypnogram_somewhat_longer_than_the_signals_is_cut():
+    preparation, samples = preparation_of.Preparation({"EEG": "C4"}), 960 * 3000
+    for longer, fits in ((1, True), (31, True), (33, False)):
+        hypnogram = Hypnogram(np.ones(960 + longer, int))
+        if fits:
+            assert len(preparation_of.place(hypnogram, samples, preparation)[1]) == 960
+        else:
+            with pytest.raises(SleeplibError, match="993 scored epochs from 0 s do not fit"):
+                preparation_of.place(hypnogram, samples, preparation)
+
+
+def test_what_lies_before_the_first_stage_is_kept_in_whole_unscored_epochs():
     preparation = preparation_of.Preparation({"EEG": "C4"})
     recording = night()
     recording.hypnogram = Hypnogram([2, 3], onset=45.0)
-    x = preparation_of.prepared_signals(recording, preparation)
-    cut, stages = preparation_of.align(recording, x, preparation)
-    assert np.array_equal(cut, x[:, 4500:10_500]) and stages.tolist() == [2, 3]
+    (row,), starts, stages = preparation_of.night(recording, preparation)
+    x = preparation_of.prepared_signals(recording, preparation)[0]
+    assert np.array_equal(row, x[1500:10_500])
+    assert stages.tolist() == [9, 2, 3] and starts.tolist() == [1500, 4500, 7500]
+
+
+def test_the_scale_is_that_of_the_scored_part_without_gaps():
+    preparation = preparation_of.Preparation({"EEG": "C4"}, scaling="robust")
+    rng = np.random.default_rng(0)
+    x = (20 * rng.standard_normal(30_000)).astype(np.float32)
+    expected = preparation_of.epochs(x, np.arange(0, 30_000, 3000), preparation)
+    loud = np.r_[1000 * x[:15_000], x]
+    assert np.allclose(preparation_of.epochs(loud, np.arange(15_000, 45_000, 3000), preparation), expected)
+    holes = np.r_[x[:15_000], np.zeros(12_000, np.float32), x[15_000:]]
+    with_gap = preparation_of.epochs(holes, np.arange(0, 42_000, 3000), preparation, [(150.0, 120.0)])
+    assert np.allclose(with_gap[:15_000], expected[:15_000]) and np.allclose(
+        with_gap[27_000:], expected[15_000:]
+    )
 
 
 def test_robust_scaling_and_offsets(tmp_path):
@@ -223,9 +248,12 @@ def test_epochs_of_20_s_are_widened_to_30_and_the_outer_ones_dropped():
     assert stages.tolist() == [1, 9, 3]
     assert starts.tolist() == [100 * (7 + 20 * k - 5) for k in (1, 2, 3)]
     x = np.arange(12_000.0)[None]
-    cut = preparation_of.cut(x, starts, preparation)
-    assert cut.shape == (1, 9000)
-    assert cut[0, 3000:3003].tolist() == [4200, 4201, 4202] and cut[0, 2999] == 2200 + 2999
+    cut = preparation_of.epochs(x[0], starts, preparation)
+    assert cut.shape == (9000,)
+    assert cut[3000:3003].tolist() == [4200, 4201, 4202] and cut[2999] == 2200 + 2999
+    events = [Event("arousal", onset, 3.0) for onset in (10.0, 27.0, 46.5, 70.0, 90.0)]
+    moved = preparation_of.move(events, starts, preparation, 20)
+    assert [e.onset for e in moved] == [5.0, 24.5, 60 + 8.0], "each with the epoch that it begins in"
 
 
 def test_another_scorers_stages_are_found_by_time():
@@ -243,14 +271,15 @@ def test_a_last_epoch_that_the_recording_cuts_off_is_dropped():
     assert stages.tolist() == [0, 1] and starts.tolist() == [0, 3000]
     with pytest.raises(SleeplibError, match=r"3 scored epochs from 0 s do not fit 59\.99 s"):
         preparation_of.place(Hypnogram([0, 1, 2]), 5999, preparation)
+    with pytest.raises(SleeplibError, match="0 scored epochs"):
+        preparation_of.place(Hypnogram([9, 9]), 9000, preparation)
 
 
 def test_epochs_in_a_gap_are_unscored():
     recording = night(stages=[0, 1, 2, 3, 4])
     recording.gaps = [(59.0, 2.0), (150.0, 1.0)]
     preparation = preparation_of.Preparation({"EEG": "C4"})
-    x = preparation_of.prepared_signals(recording, preparation)
-    assert preparation_of.align(recording, x, preparation)[1].tolist() == [0, 9, 9, 3, 4]
+    assert preparation_of.night(recording, preparation)[2].tolist() == [0, 9, 9, 3, 4]
 
 
 def test_the_order_of_scaling_and_clipping_matters_with_an_offset_only():
@@ -261,9 +290,9 @@ def test_the_order_of_scaling_and_clipping_matters_with_an_offset_only():
         name: preparation_of.Preparation({"EEG": "C4"}, rate=128, scaling=name)
         for name in ("robust", "robust-authors")
     }
-    paper, authors = (preparation_of.prepared(x, 128, "EEG", how[name]) for name in how)
+    paper, authors = (preparation_of.scaled(x, how[name]) for name in how)
     assert np.abs(paper).max() == pytest.approx(20) and np.abs(paper - authors).max() < 0.1
-    paper, authors = (preparation_of.prepared(x + 1e4, 128, "EEG", how[name]) for name in how)
+    paper, authors = (preparation_of.scaled(x + 1e4, how[name]) for name in how)
     assert paper.std() > 0.5 and np.ptp(authors) == 0, "the authors' clip about zero flattens it"
 
 
@@ -288,10 +317,65 @@ def test_scorers_and_events_go_with_the_night(tmp_path):
     recording.events = [Event("arousal", 50.0, 4.0), Event("arousal", 10.0, 4.0)]
     preparation = preparation_of.Preparation({"EEG": "C4"})
     sidecar = store.add(recording, tmp_path, preparation)
-    store.write_index(tmp_path, [sidecar], preparation, cohort="toy", title="Toy")
+    store.write_index(tmp_path, [sidecar], preparation, cohort="toy", title="Toy", notes=["short"])
     opened = store.Store(tmp_path)
-    assert opened.scorings(0).tolist() == [[1, 2, 3], [1, 1, 9]]
-    assert opened.events(0) == [Event("arousal", 5.0, 4.0)]
+    assert opened.stages(0).tolist() == [9, 1, 2, 3] and opened.notes == ["short"]
+    assert opened.scorings(0).tolist() == [[9, 1, 2, 3], [9, 1, 1, 9]]
+    assert opened.events(0) == [Event("arousal", 35.0, 4.0)], "the other began before the first epoch"
+
+
+def test_a_changed_manifest_prepares_again(root):
+    prepare(MANIFEST, root / "files", root / "store", progress=False)
+    before = (root / "store/p1-a.npy").stat().st_mtime_ns
+    prepare(MANIFEST, root / "files", root / "store", progress=False)
+    assert (root / "store/p1-a.npy").stat().st_mtime_ns == before
+    other = cohorts.Manifest(**asdict(MANIFEST) | {"channels": {"labels": {"C4": ["E2"]}}})
+    old = (root / "store/p1-a.npy").read_bytes()
+    prepare(other, root / "files", root / "store", progress=False)
+    assert (root / "store/p1-a.npy").stat().st_mtime_ns > before and (
+        root / "store/p1-a.npy"
+    ).read_bytes() != old
+
+
+def test_a_damaged_night_of_the_store_is_made_again(root):
+    whole, _ = prepare(MANIFEST, root / "files", root / "store", progress=False)
+    path, digest = root / "store/p1-b.npy", whole.digest
+    path.write_bytes(path.read_bytes()[:-100])
+    again, _ = prepare(MANIFEST, root / "files", root / "store", progress=False)
+    assert again.digest == digest and again.samples(1).shape == (2, 15_000)
+
+
+def test_an_interrupted_change_of_settings_leaves_no_index_that_lies(root, monkeypatch):
+    prepare(MANIFEST, root / "files", root / "store", progress=False)
+    monkeypatch.setattr(module.store, "write_index", lambda *a, **k: pytest.fail("interrupted"))
+    with pytest.raises(pytest.fail.Exception):
+        prepare(MANIFEST, root / "files", root / "store", progress=False, scaling="robust")
+    with pytest.raises(SleeplibError, match=r"no index\.json"):
+        store.Store(root / "store")
+
+
+def test_a_store_of_another_cohort_is_left_alone(root):
+    prepare(MANIFEST, root / "files", root / "store", progress=False)
+    other = cohorts.Manifest(**asdict(MANIFEST) | {"name": "other"})
+    with pytest.raises(SleeplibError, match="is the store of the cohort 'toy'; name another folder"):
+        prepare(other, root / "files", root / "store", progress=False)
+    assert store.Store(root / "store").cohort == "toy"
+
+
+def test_a_bug_in_one_night_does_not_cost_the_others(root, monkeypatch):
+    inspect, calls = module.quality.inspect, []
+
+    def broken(*arguments):
+        calls.append(arguments)
+        if len(calls) == 1:
+            raise ZeroDivisionError("of ours")
+        return inspect(*arguments)
+
+    monkeypatch.setattr(module.quality, "inspect", broken)
+    prepared, failures = prepare(MANIFEST, root / "files", root / "store", progress=False)
+    assert prepared.ids == ["p1-b", "p2-a"]
+    assert len(failures) == 1 and "p1-a.edf: unexpected ZeroDivisionError: of ours" in failures[0]
+    assert failures[0] in (root / "store/quality.tsv").read_text()
 
 
 def test_the_report_names_what_is_wrong(root):

@@ -9,6 +9,7 @@ from sleeplib import preparation as preparation_of
 from sleeplib.errors import SleeplibError
 from sleeplib.models import weights
 from sleeplib.recording import Hypnogram, Recording, Subject
+from sleeplib.sampling import Nights
 
 PREPARATION = preparation_of.Preparation({"EEG": "C4"}, epoch_seconds=5.0)
 SMALL = {"filters": 8, "hidden": 8, "attention": 8}
@@ -90,6 +91,13 @@ def test_assess_leaves_out_persons_that_were_seen(nights, tmp_path):
     systems, predictions = protocol.assess(network, nights, nights)
     assert set(predictions.person) == set(nights.persons[split["test"]])
     assert [s.role for s in systems] == ["model", "chance", "baseline"]
+    # The same persons under another cohort's name (MASS and its subsets share an archive) are no strangers.
+    other = store.Store(nights.folder)
+    other.cohort = "a subset of it"
+    _, theirs = protocol.assess(network, other, nights)
+    assert np.array_equal(theirs.person, predictions.person)
+    other.simulated = False  # a twin's persons only share the names of the real ones
+    assert set(protocol.assess(network, other, nights)[1].person) == set(nights.persons)
     network.card["persons"]["train"] = sorted(set(nights.persons))
     with pytest.raises(SleeplibError, match="has seen all persons"):
         protocol.assess(network, nights, nights)
@@ -108,3 +116,12 @@ def test_a_description_names_what_a_record_needs(nights, tmp_path):
         and data["epochs"] == 60
         and data["digest"] == nights.digest
     )
+
+
+def test_a_store_of_all_channels_is_none_for_fixed_channels(tmp_path):
+    x = np.zeros((2, 3 * 3840), np.float32)
+    preparation = preparation_of.Preparation(**preparation_of.ANYSLEEP)
+    sidecar = store.write_night(tmp_path, "n", x, [0, 1, 2], ["C4", "E1"], ["EEG", "EOG"], preparation)
+    store.write_index(tmp_path, [sidecar], preparation, cohort="toy", title="Toy")
+    with pytest.raises(SleeplibError, match=r"every channel of each night; .* --for seqsleepnet"):
+        Nights.from_store(store.Store(tmp_path))

@@ -162,10 +162,12 @@ def test_nights_whose_parts_do_not_fit_are_refused(tmp_path, changes, message):
 
 def test_events_and_scorers_keep_their_place_when_the_beginning_is_cut(tmp_path):
     recording = night()
-    recording.hypnogram = Hypnogram([2, 3], onset=30.0)
-    recording.scorings = [Hypnogram([0, 2, 3, 4]), Hypnogram([3], onset=60.0)]
+    recording.hypnogram = Hypnogram([2, 3], onset=45.0)
+    recording.scorings = [Hypnogram([0, 2, 3, 4], onset=15.0), Hypnogram([3], onset=75.0)]
     recording.events = [Event("arousal", 10.0, 3.0), Event("arousal", 70.0, 3.0), Event("arousal", 95.0, 3.0)]
     preparation = preparation_of.Preparation({"EEG": "C4", "EOG": "E1 - E2", "pulse": "E2"})
     sidecar = store.add(recording, tmp_path, preparation)
-    assert sidecar["events"] == [["arousal", 40.0, 3.0]] and sidecar["types"] == ["EEG", "EOG", "other"]
-    assert sidecar["scorings"] == ["23", "93"] and sidecar["group"] == "p1"
+    # The whole epoch from 15 s on is kept as unscored; what begins before or behind the epochs is not.
+    assert sidecar["stages"] == "923" and sidecar["types"] == ["EEG", "EOG", "other"]
+    assert sidecar["events"] == [["arousal", 55.0, 3.0], ["arousal", 80.0, 3.0]]
+    assert sidecar["scorings"] == ["023", "993"] and sidecar["group"] == "p1"

@@ -4,7 +4,7 @@
 harmonised derivations of their labels, `nights` reads one night whatever its format, `splits` keeps persons apart.
 """
 
-from sleeplib.cohorts.files import Entry, recordings
+from sleeplib.cohorts.files import Entry, recordings, tables_missing
 from sleeplib.cohorts.manifests import MANIFESTS, Manifest, load, names
 from sleeplib.cohorts.nights import read
 from sleeplib.cohorts.overview import describe, facts, table
@@ -12,5 +12,5 @@ from sleeplib.cohorts.splits import folds, split
 
 __all__ = [
     "MANIFESTS", "Entry", "Manifest", "describe", "facts", "folds", "load", "names", "read", "recordings", "split",
-    "table",
+    "table", "tables_missing",
 ]  # fmt: skip

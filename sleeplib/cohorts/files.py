@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
 
-from sleeplib.cohorts.manifests import Manifest
+from sleeplib.cohorts.manifests import Manifest, fields_of
 from sleeplib.errors import SleeplibError
 from sleeplib.readers.tables import column_names, read_table
 from sleeplib.recording import Subject
@@ -17,7 +17,8 @@ from sleeplib.recording import Subject
 @dataclass(frozen=True)
 class Entry:
     """A recording of a cohort: its files, its person, and the `group` that a split must not tear apart (the person,
-    or the family). Without `scoring` the hypnogram is in the file of the signals. `fields` are what its name told."""
+    or the family). Without `scoring` the hypnogram is in the file of the signals. `fields` are what its name told,
+    `notes` what could not be understood."""
 
     id: str
     subject: Subject
@@ -26,6 +27,13 @@ class Entry:
     scoring: tuple[Path, ...] = ()
     events: tuple[Path, ...] = ()
     fields: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> list[Path]:
+        """All files of the recording, that of the signals first."""
+        samples = [self.signals.with_suffix(".mat")] if self.signals.suffix.lower() == ".hea" else []
+        return [self.signals, *samples, *self.scoring, *self.events]
 
 
 def recordings(manifest: Manifest, root: str | Path) -> list[Entry]:
@@ -52,20 +60,26 @@ def recordings(manifest: Manifest, root: str | Path) -> list[Entry]:
             if name in found and found[name].signals != root / match[0]:
                 raise SleeplibError(f"{root / match[0]}: the recording {name} is {found[name].signals}, too")
             own = {key: tuple(root / path for path in part.of(known)) for key, part in beside.items()}
-            subject, group = people.of(known, name)
-            found[name] = Entry(name, subject, group, root / match[0], **own, fields=known)
+            subject, group, notes = people.of(known, name)
+            found[name] = Entry(name, subject, group, root / match[0], **own, fields=known, notes=notes)
     if not found:
         expected = " or ".join(_list(files["signals"]))
         raise SleeplibError(
             f"{root}: none of its {len(below)} files is a recording of cohort {manifest.name!r} ({expected}); "
             "for other names write a manifest of your own and pass its path"
         )
-    return [found[name] for name in sorted(found, key=natural) if name not in manifest.exclude]
+    kept = [found[name] for name in sorted(found, key=natural) if name not in manifest.exclude]
+    if not kept:
+        raise SleeplibError(
+            f"{root}: the manifest of {manifest.name} excludes all {len(found)} recordings here"
+        )
+    return kept
 
 
-def fields_of(template: str) -> set[str]:
-    """The names in braces."""
-    return {name for _, name, _, _ in string.Formatter().parse(template) if name}
+def tables_missing(manifest: Manifest, root: str | Path) -> list[str]:
+    """Tables of participants that the manifest names and that are not below `root`."""
+    below = list(_walk(Path(root)))
+    return [table["table"] for table in manifest.subjects if not _fitting(below, table["table"])]
 
 
 def compiled(template: str, fields: dict) -> re.Pattern:
@@ -76,7 +90,7 @@ def compiled(template: str, fields: dict) -> re.Pattern:
         if name:
             pattern += f"(?P={name})" if name in seen else f"(?P<{name}>{fields.get(name, '[^/]+')})"
             seen.add(name)
-    return re.compile(pattern)
+    return re.compile(pattern, re.IGNORECASE)  # archives that were copied by Windows shout
 
 
 def natural(text: str) -> list:
@@ -128,29 +142,49 @@ class _Beside:
         return []
 
 
+def _fitting(below: list[str], pattern: str) -> list[str]:
+    """The paths that are a table's, wherever the archive stands."""
+    return [path for path in below if fnmatch(path, pattern) or fnmatch(path, f"*/{pattern}")]
+
+
 class _People:
     """Age, sex, AHI and family of the persons, from the cohort's tables where they are there."""
 
     def __init__(self, manifest: Manifest, root: Path, below: list[str]):
-        self.files, self.tables = manifest.files, []
+        self.manifest, self.tables = manifest, []
         for table in manifest.subjects:
-            # Later versions of a table have higher numbers in their names.
-            patterns = (table["table"], "*/" + table["table"])
-            paths = [path for path in below if any(fnmatch(path, pattern) for pattern in patterns)]
-            if paths:
+            paths = _fitting(below, table["table"])
+            if paths:  # later versions of a table have higher numbers in their names
                 self.tables.append((table, _Rows(root / max(paths, key=natural), table)))
 
-    def of(self, known: dict, name: str) -> tuple[Subject, str]:
-        person = self.files.get("person", "{person}").format(**known)
-        about, family = {}, ""
+    def of(self, known: dict, name: str) -> tuple[Subject, str, tuple[str, ...]]:
+        """The person of a recording, what must not be torn apart with it, and what was not understood."""
+        person = self.manifest.files.get("person", "{person}").format(**known)
+        about, family, notes = {}, "", []
         for table, rows in self.tables:
             if all(known.get(field) == value for field, value in table.get("when", {}).items()):
                 row = rows.of([value.format(**known, id=name) for value in table["row"].values()])
-                told = {key: rows.read(key, row) for key in ("age", "sex", "ahi")}
+                told = {key: rows.read(key, row, notes) for key in ("age", "sex", "ahi")}
                 about = {key: about.get(key) or value for key, value in told.items()}
                 family = family or row.get(table.get("group", ""), "")
-        group = self.files.get("group", "").format(**known) or family
-        return Subject(person, **about), f"family {group}" if group else person
+        return Subject(person, **about), self._group(known, person, family), tuple(notes)
+
+    def _group(self, known: dict, person: str, family: str) -> str:
+        """The person, or the family where a cohort has some: of the file's name, or else of the table."""
+        files, tables = self.manifest.files, [table for table in self.manifest.subjects if "group" in table]
+        own = (
+            files["group"].format(**{key: known.get(key, "") for key in files["fields"]})
+            if "group" in files
+            else ""
+        )
+        if own or family:
+            return f"family {own or family}"
+        if tables:
+            raise SleeplibError(
+                f"{self.manifest.name}: the family of {person} stands neither in the file's name nor in "
+                f"{tables[0]['table']}; put that table beside the files, or a split would tear families apart"
+            )
+        return person
 
 
 class _Rows:
@@ -172,8 +206,8 @@ class _Rows:
     def of(self, values: list[str]) -> dict:
         return self.rows.get(tuple(map(_plain, values)), {})
 
-    def read(self, key: str, row: dict):
-        """Age in years, AHI per hour, or sex of a row; `None` where it is not told."""
+    def read(self, key: str, row: dict, notes: list[str]):
+        """Age in years, AHI per hour, or sex of a row; `None` where it is not told, or not understood (see `notes`)."""
         spec = self.table.get(key)
         if key == "sex":
             return _sex(spec, row)
@@ -182,8 +216,9 @@ class _Rows:
             return None
         try:
             return float(text)
-        except ValueError as error:
-            raise SleeplibError(f"{self.path}: {spec} {text!r} is not a number") from error
+        except ValueError:
+            notes.append(f"{self.path.name}: {spec} {text!r} is not a number")
+            return None
 
 
 def _sex(spec, row: dict) -> str | None:

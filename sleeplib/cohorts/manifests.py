@@ -1,5 +1,7 @@
 """The manifest of a cohort: everything peculiar to a data set, read from `data_manifests/*.yaml` and checked."""
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -14,6 +16,7 @@ _HERE = Path(__file__).parents[1]
 MANIFESTS = next(
     (p for p in (_HERE / "data_manifests", _HERE.parent / "data_manifests") if p.is_dir()), _HERE.parent
 )
+_FIELD = re.compile(r"\{([^\W\d]\w*)\}")
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ def load(name: str | Path) -> Manifest:
         error = jsonschema.exceptions.best_match(errors)
         where = ".".join(map(str, error.absolute_path))
         raise SleeplibError(f"{path}:{_line(tree, error)}: {where + ': ' if where else ''}{_told(error)}")
-    _check_templates(path, tree, content)
+    _check(path, tree, content)
     return Manifest(**content)
 
 
@@ -104,13 +107,19 @@ def _validator() -> jsonschema.Draft202012Validator:
 
 def _line(tree, error) -> int:
     """Line of the node that an error is about; of the offending key where one too many stands."""
-    node = tree
-    for step in error.absolute_path:
-        node = _child(node, step) or node
+    node = _node(tree, error.absolute_path)
     if error.validator == "additionalProperties" and isinstance(node, yaml.MappingNode):
         known = error.schema.get("properties", {})
         node = next((key for key, _ in node.value if key.value not in known), node)
     return node.start_mark.line + 1 if node else 1
+
+
+def _node(tree, steps):
+    """The node at the end of a path of keys and numbers, or the last of those on the way that is there."""
+    node = tree
+    for step in steps:
+        node = _child(node, step) or node
+    return node
 
 
 def _child(node, step):
@@ -127,17 +136,61 @@ def _told(error) -> str:
     return f"{error.message} ({meant})" if meant else error.message
 
 
-def _check_templates(path: Path, tree, content: dict) -> None:
-    """Every {field} of a template has its regular expression."""
-    from sleeplib.cohorts.files import fields_of
+def fields_of(template: str) -> set[str]:
+    """The names in braces."""
+    return set(_FIELD.findall(template))
 
-    known = set(content["files"]["fields"])
-    for key in ("signals", "scoring", "events", "id", "person", "group"):
-        value = content["files"].get(key, [])
-        for template in [value] if isinstance(value, str) else value:
-            strange = sorted(fields_of(template) - known - ({"scorer"} if key == "scoring" else set()))
-            if strange:
-                line = _child(_child(tree, "files"), key).start_mark.line + 1
-                raise SleeplibError(
-                    f"{path}:{line}: files.{key}: no regular expression of {{{strange[0]}}} among the fields"
-                )
+
+def _check(path: Path, tree, content: dict) -> None:
+    """Refuse what a schema cannot see: fields that nothing fills in, a list of checksums that is not there."""
+    for steps, problem in _problems(content, ours=path.resolve().parent == MANIFESTS.resolve()):
+        line = _node(tree, steps).start_mark.line + 1
+        raise SleeplibError(f"{path}:{line}: {'.'.join(map(str, steps))}: {problem}")
+
+
+def _problems(content: dict, ours: bool) -> Iterator[tuple[tuple, str]]:
+    """Where something is wrong, and what."""
+    files, sums = content["files"], content.get("download", {}).get("checksums")
+    for steps, template in _paths(files):
+        known = {*files["fields"], "scorer"} if "scoring" in steps else set(files["fields"])
+        yield from _wrong(steps, template, known, "no regular expression of {} among the fields")
+    told = [fields_of(template) for steps, template in _paths(files) if "signals" in steps]
+    for steps, template, known in _names(content, set.intersection(*told)):
+        yield from _wrong(steps, template, known, "{} does not stand in every name of files.signals")
+    yield from _wrong(
+        ("files", "group"), files.get("group", ""), set.union(*told), "{} stands in no name of files.signals"
+    )
+    if any(told) and not fields_of(files.get("id", "{person}")):
+        yield ("files", "id"), f"{files['id']!r} names all recordings alike; it needs a field in braces"
+    if sums and ours and not (MANIFESTS / sums).is_file():
+        yield ("download", "checksums"), f"{MANIFESTS / sums}: no such list"
+
+
+def _wrong(steps: tuple, template: str, known: set[str], unknown: str) -> Iterator[tuple[tuple, str]]:
+    if {"{", "}"} & set(_FIELD.sub("", template)):
+        yield steps, f"{template!r}: a brace that does not enclose the name of a field"
+    for name in sorted(fields_of(template) - known):
+        yield steps, unknown.format(f"{{{name}}}")
+
+
+def _paths(files: dict) -> Iterator[tuple[tuple, str]]:
+    """The templates of paths, and where they stand."""
+    for key in ("signals", "scoring", "events"):
+        value = files.get(key, [])
+        if isinstance(value, str):
+            yield ("files", key), value
+        else:
+            yield from ((("files", key, i), template) for i, template in enumerate(value))
+
+
+def _names(content: dict, known: set[str]) -> Iterator[tuple[tuple, str, set[str]]]:
+    """The templates that the fields of a recording's path fill in, where they stand, and what they may use."""
+    files = content["files"]
+    for key in ("id", "person"):
+        if key in files:
+            yield ("files", key), files[key], known
+    if "person" not in files:
+        yield ("files", "signals"), "{person}", known
+    for i, table in enumerate(content.get("subjects", [])):
+        for column, template in table["row"].items():
+            yield ("subjects", i, "row", column), template, known | {"id", *table.get("when", {})}

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from typing import NamedTuple
 
 from sleeplib import readers
 from sleeplib.cohorts.channels import TYPES, Derivation, Montage, derive
@@ -57,7 +58,8 @@ def read(manifest: Manifest, entry: Entry, montage: dict | None = None) -> Recor
         subject=entry.subject,
         gaps=list(header.gaps),
     )
-    recording.hypnogram, recording.scorings, recording.events = score(manifest, entry, header)
+    scored = score(manifest, entry, header)
+    recording.hypnogram, recording.scorings, recording.events = scored[:3]
     return recording
 
 
@@ -79,35 +81,70 @@ def derivations(
     return plan.roles(montage) if montage else plan.every(types)
 
 
-def score(manifest: Manifest, entry: Entry, header: Header) -> tuple[Hypnogram, list[Hypnogram], list[Event]]:
+class Scored(NamedTuple):
+    """What the files of a recording say of its sleep; `scorings` where there are several scorers."""
+
+    hypnogram: Hypnogram
+    scorings: list[Hypnogram]
+    events: list[Event]
+    notes: list[str]
+
+
+def score(manifest: Manifest, entry: Entry, header: Header) -> Scored:
     """The hypnogram, those of all scorers where there are several, and the events of `EVENTS`.
 
     Raises
     ------
     SleeplibError
-        If a file is missing or damaged, or holds no stages.
+        If a file is missing or damaged, holds no stages, or there are more hypnograms than the manifest has scorers.
     """
-    if manifest.files.get("scoring") and not entry.scoring and not _inside(manifest):
+    inside = manifest.hypnogram["format"] == "dreem"  # in the file of the signals, and the scorers' beside it
+    if manifest.files.get("scoring") and not entry.scoring and not inside:
         wanted = manifest.files["scoring"]
         raise SleeplibError(
             f"{entry.signals}: no hypnogram beside it ({wanted if isinstance(wanted, str) else ' or '.join(wanted)})"
         )
+    scorers = manifest.hypnogram.get("scorers", 1)
+    if len(entry.scoring) > scorers:
+        names = ", ".join(path.name for path in entry.scoring)
+        raise SleeplibError(
+            f"{entry.signals}: {len(entry.scoring)} hypnograms beside it ({names}); keep {scorers}"
+        )
     read_one = _SCORING[manifest.hypnogram["format"]]
     scored = [read_one(path, manifest, header) for path in entry.scoring or [entry.signals]]
     scorings = [hypnogram for hypnogram, _ in scored if hypnogram is not None]
-    main = scorings[0] if scorings else None
-    if _inside(manifest):
-        if entry.scoring:
-            scorings = cut(scorings, manifest.hypnogram.get("limits", {}).get(entry.id))[0]
+    main, notes = scorings[0] if scorings else None, []
+    if inside:
         main = readers.read_hypnogram(entry.signals)
-        scorings = [replace(s, onset=main.onset) for s in scorings]  # the signals begin where the cut does
+        scorings, notes = _beside(manifest, entry, scorings, main)
     if main is None:
         raise SleeplibError(f"{(entry.scoring or [entry.signals])[0]}: no sleep stages in it")
     events = [event for _, marks in scored for event in marks] if not entry.events else []
     read_marks = _SCORING[manifest.events.get("format", manifest.hypnogram["format"])]
     for path in entry.events:
         events += read_marks(path, manifest, header)[1]
-    return main, scorings if len(scorings) > 1 else [], vocabulary(manifest, events)
+    return Scored(main, scorings if len(scorings) > 1 else [], vocabulary(manifest, events), notes)
+
+
+def _beside(manifest: Manifest, entry: Entry, scorings: list[Hypnogram], main: Hypnogram):
+    """The scorers' lists cut to the span that all of them scored, where the signals lie; none if that does not fit.
+
+    Returns
+    -------
+    scorings : list of Hypnogram
+    notes : list of str, why there are none
+    """
+    expected = manifest.hypnogram.get("scorers", 1)
+    if len(scorings) < expected:
+        return [], [f"{len(scorings)} of {expected} scorers' hypnograms are here; they are left out"] * (
+            expected > 1
+        )
+    kept, _ = cut(scorings, manifest.hypnogram.get("limits", {}).get(entry.id))
+    if len(kept[0]) != len(main):
+        return [], [
+            f"the scorers' {len(kept[0])} epochs do not fit the {len(main)} of the signals; they are left out"
+        ]
+    return [replace(s, onset=main.onset) for s in kept], []
 
 
 def vocabulary(manifest: Manifest, events: list[Event]) -> list[Event]:
@@ -124,11 +161,6 @@ def vocabulary(manifest: Manifest, events: list[Event]) -> list[Event]:
 def _plain(text: str) -> str:
     """Texts are compared without case, and with one blank for each run of blanks and underscores."""
     return re.sub(r"[\s_]+", " ", text).strip().casefold().replace("[", "(").replace("]", ")")
-
-
-def _inside(manifest: Manifest) -> bool:
-    """Whether the hypnogram is in the file of the signals, and the scorers' beside it."""
-    return manifest.hypnogram.get("format") == "dreem"
 
 
 def _codes(path, manifest: Manifest, header: Header):

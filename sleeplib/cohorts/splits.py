@@ -212,9 +212,13 @@ def assign(
     Raises
     ------
     SleeplibError
-        If no recording at hand is in the split, or somebody is in two parts.
+        If no recording at hand is in the split, or a recording or somebody is in two parts.
     """
-    part_of = {one: part for part, names in parts.items() for one in names}
+    part_of: dict[str, str] = {}
+    for part, names in parts.items():
+        for one in names:
+            if part_of.setdefault(one, part) != part:
+                raise SleeplibError(f"{where}: {one} is in {part_of[one]} and in {part}")
     found = {
         part: np.array([i for i, one in enumerate(ids) if part_of.get(one) == part], int) for part in parts
     }
@@ -246,35 +250,44 @@ def assign_folds(
     return assigned
 
 
-def write_split(path: str | Path, parts: Mapping[str, np.ndarray], ids: Sequence[str]) -> None:
-    """Write a split as JSON: the ids of the recordings by part."""
+def write_split(path: str | Path, parts: Mapping[str, np.ndarray], ids: Sequence[str], cohort: str) -> None:
+    """Write a split as JSON: the cohort, and the ids of its recordings by part."""
     path = Path(path)
     part = path.with_name(path.name + ".part")
     path.parent.mkdir(parents=True, exist_ok=True)
-    part.write_text(
-        json.dumps({name: [ids[i] for i in which] for name, which in parts.items()}, indent=1) + "\n"
-    )
+    names = {name: [ids[i] for i in which] for name, which in parts.items()}
+    part.write_text(json.dumps({"cohort": cohort, **names}, indent=1) + "\n")
     part.replace(path)
 
 
-def read_split(path: str | Path, ids: Sequence[str], groups) -> dict[str, np.ndarray]:
+def read_split(
+    path: str | Path, ids: Sequence[str], groups, cohort: str | None = None
+) -> dict[str, np.ndarray]:
     """Read a split that `write_split` wrote, as indices of the recordings at hand.
+
+    Parameters
+    ----------
+    cohort : that of the recordings at hand; a file that names no cohort is taken for any
 
     Raises
     ------
     SleeplibError
-        If the file is missing or not of this form, fits none of the recordings, or somebody is in two parts.
+        If the file is missing or not of this form, is of another cohort, fits none of the recordings, or somebody is
+        in two parts.
     """
     try:
-        parts = json.loads(Path(path).read_text())
+        parts = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise SleeplibError(f"{path}: not a readable split ({error})") from error
+    meant = parts.pop("cohort", cohort) if isinstance(parts, dict) else None
     if (
         not isinstance(parts, dict)
         or set(parts) != set(PARTS)
-        or not all(isinstance(p, list) for p in parts.values())
+        or not all(isinstance(p, list) and all(isinstance(one, str) for one in p) for p in parts.values())
     ):
         raise SleeplibError(f"{path}: a split has lists of recordings for {', '.join(PARTS)}")
+    if cohort and meant != cohort:
+        raise SleeplibError(f"{path}: a split of cohort {meant}; the recordings at hand are of {cohort}")
     found = assign(parts, ids, groups, str(path))
     empty = [part for part in ("train", "valid") if not len(found[part])]
     if empty:

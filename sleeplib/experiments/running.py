@@ -207,7 +207,7 @@ def _digest(source: Path, parameters: dict, data: tuple[Data, ...]) -> str:
     settings = json.dumps([parameters, versions()], sort_keys=True, default=str)
     parts = [files.stamped(source).encode(), settings.encode()]
     for path in sorted([*package.rglob("*.py"), *package.parent.glob("data_manifests/*.yaml")]):
-        if path.name != "cli.py" and path.parent.name != "experiments":  # notebooks do not import these
+        if path.parent.name not in ("cli", "experiments"):  # notebooks do not import these
             parts += [str(path.relative_to(package.parent)).encode(), path.read_bytes()]
     for path in (path for entry in data if not entry.made for path in entry.files):
         parts.append(f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}".encode())

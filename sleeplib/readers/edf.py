@@ -161,17 +161,6 @@ def read_edf_hypnogram(path) -> Hypnogram:
     return hypnogram
 
 
-def read_edf_subject(path) -> Subject:
-    """Who an EDF+ file belongs to, from its header.
-
-    Raises
-    ------
-    SleeplibError
-        If the file is truncated, damaged, or not EDF.
-    """
-    return read_edf_header(path).subject
-
-
 def annotations_of(
     hypnogram: Hypnogram | None, events=(), spelling=None, bouts: bool = True
 ) -> list[edfio.EdfAnnotation]:

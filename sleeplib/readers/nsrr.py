@@ -5,7 +5,7 @@ Layout: nsrr/edf-editor-translator, which wrote the NSRR files (`CMPStudyConfig`
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import datetime, time
+from datetime import datetime
 from xml.etree import ElementTree
 
 import defusedxml.ElementTree
@@ -51,24 +51,6 @@ def read_nsrr(path) -> tuple[Hypnogram | None, list[Event]]:
         else:
             events.append(Event(concept, onset, duration))
     return on_grid(path, scored, seconds), events
-
-
-def read_nsrr_start(path) -> tuple[time | None, float | None]:
-    """Clock time at which the recording starts and its length in s, where an NSRR file says so.
-
-    Raises
-    ------
-    SleeplibError
-        If the file is no such XML.
-    """
-    root = _root(path)
-    for n, concept, _, element in _concepts(path, root) if root.tag == "PSGAnnotation" else ():
-        if _plain(concept) == _plain(_START):
-            clock = re.search(r"(\d\d?)[.:](\d\d)[.:](\d\d)\s*$", _text(element, "ClockTime"))
-            valid = clock and int(clock[1]) < 24 and int(clock[2]) < 60 and int(clock[3]) < 60
-            length = _span(path, n, element)[1] if _text(element, "Duration") else None
-            return (time(*map(int, clock.groups())) if valid else None), length
-    return None, None
 
 
 def _root(path) -> ElementTree.Element:

@@ -24,7 +24,7 @@ _HEADING = (
 _CLOSING = "\x1a"  # as DOS ended its texts
 
 
-def read_respevt(path, start: datetime | time) -> tuple[None, list[Event]]:
+def read_respevt(path, start: datetime | time | None) -> tuple[None, list[Event]]:
     """Events by their type (`HYP-C`, `APNEA-O`, ...); there are no stages.
 
     Each arousal that the file flags beside a respiratory event is an event of its own: `AROUSAL`, beginning where
@@ -37,8 +37,12 @@ def read_respevt(path, start: datetime | time) -> tuple[None, list[Event]]:
     Raises
     ------
     SleeplibError
-        If the file holds no such list, or a line begins with a clock time and is no event.
+        If the start is unknown, the file holds no such list, or a line begins with a clock time and is no event.
     """
+    if start is None:
+        raise SleeplibError(
+            f"{path}: has clock times, and its recording does not say when it starts; mend its header"
+        )
     text = read_text(path, "text")
     lines = [(n, line) for n, line in enumerate(text.split("\n"), 1) if re.match(r"\s*\d+:", line)]
     if not lines and "Type" not in text:

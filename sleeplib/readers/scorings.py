@@ -15,12 +15,6 @@ from sleeplib.stages import EPOCH_SECONDS, UNSCORED
 _MISSING = -1  # their code of an epoch that nobody scored
 
 
-def sidecars(path: str | Path, n: int) -> list[Path]:
-    """Where the hypnograms of `n` scorers stand for the recording `path`."""
-    path = Path(path)
-    return [path.parent / f"scorer_{k}" / f"{path.stem}.json" for k in range(1, n + 1)]
-
-
 def read_scorings(path: str | Path, epoch_seconds: float = EPOCH_SECONDS) -> list[Hypnogram]:
     """The hypnograms of all scorers of a recording, from `scorer_*/<name>.json` beside it; none is an empty list.
 
@@ -81,13 +75,6 @@ def cut(
         raise SleeplibError("no epoch lies between every scorer's first and last stage; check the files")
     kept = [replace(s, stages=s.stages[start:end], onset=s.onset + start * s.epoch_seconds) for s in scorings]
     return kept, (start, end)
-
-
-def write_scorings(hypnograms: list[Hypnogram], path: str | Path) -> None:
-    """Write one file for each scorer beside the recording `path`; a file never stands half-written."""
-    for hypnogram, file in zip(hypnograms, sidecars(path, len(hypnograms)), strict=True):
-        file.parent.mkdir(exist_ok=True)
-        write_scoring(hypnogram, file)
 
 
 def write_scoring(hypnogram: Hypnogram, file: str | Path) -> None:

@@ -15,7 +15,8 @@ class Selection:
     Parameters
     ----------
     stores : list of Store, one for each data set
-    which : list of arrays of the recordings' numbers, such as those of the training part; default: all
+    which : list of arrays of the recordings' numbers, such as those of the training part, or of booleans, one for each
+        recording; default: all
     channels : see `Channels`; recordings without what the mode needs are left out
     shortest : recordings of fewer epochs are left out
 
@@ -34,7 +35,7 @@ class Selection:
     Raises
     ------
     SleeplibError
-        If the stores differ in their preparation, or nothing is left.
+        If the stores differ in their preparation, a mask is not of their recordings, or nothing is left.
     """
 
     def __init__(
@@ -43,9 +44,10 @@ class Selection:
         self.stores = list(stores)
         _check_alike(self.stores)
         self.channels = Channels([montage for store in self.stores for montage in store.montages], channels)
-        chosen = (
-            [np.arange(len(s)) for s in self.stores] if which is None else [np.asarray(w, int) for w in which]
-        )
+        every = [np.ones(len(store), bool) for store in self.stores]
+        chosen = [
+            _numbers(w, len(s)) for w, s in zip(every if which is None else which, self.stores, strict=True)
+        ]
         self.store = np.repeat(np.arange(len(self.stores)), [len(w) for w in chosen])
         self.recording = np.concatenate(chosen)
         first = np.cumsum([0, *(len(s.montages) for s in self.stores)])
@@ -77,6 +79,16 @@ class Selection:
     def why(self) -> str:
         """One line that says how many recordings were left out and why."""
         return "left out: " + (", ".join(f"{len(ids)} {why}" for why, ids in self.skipped.items()) or "none")
+
+
+def _numbers(which, n: int) -> np.ndarray:
+    """Numbers of recordings, also where they are given as a mask of all `n`."""
+    which = np.asarray(which)
+    if which.dtype != bool:
+        return which.astype(int)
+    if which.shape != (n,):
+        raise SleeplibError(f"a mask of {len(which)} recordings for a store of {n}")
+    return np.flatnonzero(which)
 
 
 def _check_alike(stores: list[Store]) -> None:

@@ -30,8 +30,20 @@ class Nights:
 
     @classmethod
     def from_store(cls, store: Store, which=None) -> "Nights":
-        """Load the log-power images of the nights with index `which` (default: all) of a store."""
-        which = range(len(store)) if which is None else which
+        """Load the log-power images of the nights with index (or mask) `which` of a store, by default all.
+
+        Raises
+        ------
+        SleeplibError
+            If the store has no montage of roles.
+        """
+        if store.preparation.montage is None:
+            raise SleeplibError(
+                f"{store.folder}: holds every channel of each night; a network of fixed channels needs a store "
+                "made by `sleeplib prepare --for seqsleepnet`"
+            )
+        which = np.arange(len(store)) if which is None else np.asarray(which)
+        which = np.flatnonzero(which) if which.dtype == np.bool_ else which
         lengths = [store.recordings[i]["n_epochs"] for i in which]
         shape = store.images(which[0]).shape[1:]
         # Filled night by night, so that the images never stand in memory twice.

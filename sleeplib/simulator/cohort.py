@@ -16,6 +16,7 @@ import numpy as np
 
 from sleeplib import parallel, stages
 from sleeplib.cohorts import Entry, Manifest
+from sleeplib.cohorts.files import compiled
 from sleeplib.errors import SleeplibError
 from sleeplib.recording import APNEAS, Subject
 from sleeplib.simulator import files, people, twins
@@ -125,17 +126,19 @@ def simulate(
     Returns
     -------
     list of Path
-        The files of signals of the persons asked for, finished ones from earlier runs included.
+        The files of signals of the persons asked for, finished ones from earlier runs included; without the
+        recordings that the manifest excludes.
 
     Raises
     ------
     SleeplibError
-        If there is nothing to simulate, a setting is unknown or out of range, or `out` holds files of another origin
-        under these names.
+        If there is nothing to simulate, a setting is unknown or out of range, the file names cannot hold so many
+        persons, or `out` holds another simulated cohort, or files of another origin under these names.
     """
     given = vars(manifest) if isinstance(manifest, Manifest) else manifest
     cohort = _read(given, {"persons": persons, "hours": hours})
     manifest, out = _layout(given, cohort, name), Path(out)
+    _check_names(manifest, cohort, out)
     wanted = {entry.signals: (entry, i, nth) for entry, i, nth in nights(manifest, cohort, out)}
     _claim(cohort, manifest, list(wanted), out)
     todo = [found for found in wanted.values() if not files.finished(manifest, found[0], out)]
@@ -148,10 +151,25 @@ def simulate(
 
 
 def nights(manifest: Manifest, cohort: Simulation, out: Path) -> Iterator[tuple[Entry, int, int]]:
-    """The files of each night, with the number of the person and of the night, from 0."""
+    """The files of each night that the manifest does not exclude, with the number of the person and of the night,
+    from 0."""
     for i in range(cohort.persons):
         for nth in range(cohort.nights):
-            yield files.entry(manifest, _fields(cohort, i, nth), cohort.scorers, out), i, nth
+            entry = files.entry(manifest, _fields(cohort, i, nth), cohort.scorers, out)
+            if entry.id not in manifest.exclude:
+                yield entry, i, nth
+
+
+def _check_names(manifest: Manifest, cohort: Simulation, out: Path) -> None:
+    """Make sure that every night would be found again under its name."""
+    template = manifest.files["signals"]
+    template = template if isinstance(template, str) else template[0]
+    pattern = compiled(template, manifest.files["fields"])
+    for entry, i, _ in nights(manifest, cohort, out):
+        name = entry.signals.relative_to(out).as_posix()
+        if not pattern.fullmatch(name):
+            most = f"; its file names hold {i} persons at most" if i else ""
+            raise SleeplibError(f"{name!r} is no file name of {manifest.name} ({template}){most}")
 
 
 def _fields(cohort: Simulation, i: int, nth: int) -> dict[str, str]:
@@ -182,7 +200,7 @@ def _layout(given: Mapping, cohort: Simulation, name: str | None) -> Manifest:
             **({"scoring": f"scorer_{{scorer}}/{stem}.json"} if several else {}),
         },
         simulated=True,
-        hypnogram={"format": "dreem" if several else "edf"},
+        hypnogram={"format": "dreem" if several else "edf", "scorers": cohort.scorers},
         subjects=[PARTICIPANTS],
         simulation=dict(vars(cohort)),
     )
@@ -320,6 +338,11 @@ def _claim(cohort: Simulation, manifest: Manifest, signals: list[Path], out: Pat
         old = json.loads(marker.read_text())
     except (OSError, ValueError):
         old = {}
+    there = old.get("settings", {}).get("name", manifest.name)
+    if there != manifest.name:
+        raise SleeplibError(
+            f"{out}: holds the simulated cohort {there}; choose another folder for {manifest.name}"
+        )
     if found and old.get("settings") != index["settings"]:
         other = "made with other settings" if old else "of unknown origin"
         raise SleeplibError(

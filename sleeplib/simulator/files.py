@@ -5,6 +5,7 @@
 night that has it is whole.
 """
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,16 +21,20 @@ from sleeplib.simulator.macrostructure import RATE
 from sleeplib.stages import STAGES, to_intervals
 
 _COLUMNS = "onset\tduration\tkind"
+_PROFUSION = "-profusion.xml"
 _END = "end"  # the last row's kind; its onset is the length of the night
 
 
 def entry(manifest: Manifest, fields: dict[str, str], scorers: int, out: Path) -> Entry:
-    """The files of a night with these fields in their names, by the first of the manifest's templates."""
+    """The files of a night with these fields in their names, by the first of the manifest's templates.
+
+    NSRR serves each scoring in its own XML and in Profusion's: here `scoring` are both.
+    """
     files = manifest.files
 
     def paths(key: str) -> tuple[Path, ...]:
         template = files.get(key) or ()
-        template = template[:1] if isinstance(template, list) else [template] if template else []
+        template = _first(template) if isinstance(template, list) else [template] if template else []
         several = "scorer" not in fields and any("{scorer}" in t for t in template)
         numbers = range(1, scorers + 1) if several else [fields.get("scorer", "")]
         return tuple(out / t.format(**fields | {"scorer": k}) for t in template for k in numbers)
@@ -39,6 +44,11 @@ def entry(manifest: Manifest, fields: dict[str, str], scorers: int, out: Path) -
         files["id"].format(**fields), Subject(person), person, paths("signals")[0], paths("scoring"),
         paths("events"), fields,
     )  # fmt: skip
+
+
+def _first(templates: list[str]) -> list[str]:
+    """The first of several generations of names, and the first of Profusion's."""
+    return templates[:1] + [t for t in templates[1:] if t.endswith(_PROFUSION)][:1]
 
 
 def truth(out: Path, id: str) -> Path:
@@ -58,13 +68,22 @@ def finished(manifest: Manifest, entry: Entry, out: Path) -> bool:
         return False
     try:
         header = readers.header(entry.signals)
-        hypnogram, scorings, _ = score(manifest, entry, header)
+        scored = [score(manifest, one, header) for one in _alternatives(manifest, entry)]
         state, _ = read_truth(truth(out, entry.id))
     except SleeplibError:
         return False
-    scored = np.flatnonzero(hypnogram.scored)
-    last = hypnogram.onset + (scored[-1] + 1 if len(scored) else 0) * hypnogram.epoch_seconds
-    return {len(s) for s in scorings} <= {len(hypnogram)} and len(state) >= last * RATE
+    hypnogram, scorings, *_ = scored[0]
+    lengths = {len(s) for s in scorings} | {len(other) for other, *_ in scored}
+    epochs = np.flatnonzero(hypnogram.scored)
+    last = hypnogram.onset + (epochs[-1] + 1 if len(epochs) else 0) * hypnogram.epoch_seconds
+    return lengths == {len(hypnogram)} and len(state) >= last * RATE
+
+
+def _alternatives(manifest: Manifest, entry: Entry) -> list[Entry]:
+    """The night once for each file that tells the same scoring; readers take one of them."""
+    if manifest.hypnogram["format"] != "nsrr":
+        return [entry]
+    return [dataclasses.replace(entry, scoring=(path,)) for path in entry.scoring]
 
 
 def write_people(table: dict, people: list[tuple[dict, str, Subject]], out: Path) -> None:

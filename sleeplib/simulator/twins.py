@@ -12,7 +12,7 @@ from sleeplib.cohorts import Entry, Manifest
 from sleeplib.readers.codes import write_codes, write_ids
 from sleeplib.readers.edf import write_edf, write_edf_annotations
 from sleeplib.readers.hdf5 import write_dcsm, write_dod
-from sleeplib.readers.nsrr import write_nsrr
+from sleeplib.readers.nsrr import write_nsrr, write_profusion
 from sleeplib.readers.respevt import write_respevt
 from sleeplib.readers.scorings import write_scoring
 from sleeplib.readers.wfdb import write_wfdb, write_wfdb_annotations
@@ -123,7 +123,12 @@ def _write_edf(recording, manifest, cohort, entry, events, rng) -> None:
 
 def _write_nsrr(recording, manifest, cohort, entry, events, rng) -> None:
     codes = _codes(recording.hypnogram, cohort, rng)
-    write_nsrr(entry.scoring[0], codes, events, duration=recording.duration, start=recording.start)
+    ours, *profusion = entry.scoring
+    write_nsrr(ours, codes, events, duration=recording.duration, start=recording.start)
+    # NSRR appends Profusion's name to its own.
+    named = [replace(e, kind=e.kind.rpartition("|")[2]) for e in events]
+    for path in profusion:
+        write_profusion(path, codes, named)
 
 
 def _write_wfdb(recording, manifest, cohort, entry, events, rng) -> None:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sleeplib import cohorts
+from sleeplib.cohorts import manifests
 from sleeplib.cohorts.files import compiled
 from sleeplib.cohorts.splits import read_usleep_split
 from sleeplib.errors import SleeplibError
@@ -72,7 +73,31 @@ def test_a_wrong_manifest_is_told_with_file_and_line(tmp_path):
         ("format: nsrr", "format: nssr", "format: nssr", "hypnogram.format: 'nssr' is not one of"),
         ("kind: token", "kind: free", "kind: free", "access.kind"),
         ("persons: 49", "persons: many", "persons: many", "persons: 'many' is not of type 'integer'"),
-        ('id: "{visit}-{person}"', 'id: "{visti}-{person}"', "{visti}", "no regular expression of {visti}"),
+        (
+            'id: "{visit}-{person}"',
+            'id: "{visti}-{person}"',
+            "{visti}",
+            "files.id: {visti} does not stand in every",
+        ),
+        ("edfs/{visit}/", "edfs/{visti}/", "{visti}", "files.signals: no regular expression of {visti}"),
+        ("edfs/{visit}/", "edfs/{visit/", "edfs/{visit/", "files.signals: .*: a brace that does not enclose"),
+        ("edfs/{visit}/", "edfs/{}/", "edfs/{}/", "files.signals: .*: a brace that does not enclose"),
+        ("nsrr/{visit}/", "nsrr/{visit:d}/", "nsrr/{visit:d}/", "files.scoring.0: .*: a brace that"),
+        ('id: "{visit}-{person}"', 'id: "visit}"', 'id: "visit}"', "files.id: .*: a brace that"),
+        ('id: "{visit}-{person}"', "id: night", "id: night", "files.id: 'night' names all recordings alike"),
+        (
+            "-{person}.edf",
+            "-{patient}.edf",
+            "{patient}.edf",
+            "files.signals: no regular expression of {patient}",
+        ),
+        ("-{person}.edf", ".edf", "id:", "files.id: {person} does not stand in every name of files.signals"),
+        (
+            'when: {visit: baseline}, row: {nsrrid: "{person}"}',
+            'row: {nsrrid: "{n}"}',
+            "{n}",
+            "row.nsrrid: {n} does",
+        ),
         (r"person: '\d{6}'", r"person: '(\d{6}'", r"person: '(", "not a 'regex'"),
         ("quirks:", "quirks: [", "quirks", "not YAML"),
     ):
@@ -84,9 +109,31 @@ def test_a_wrong_manifest_is_told_with_file_and_line(tmp_path):
         told = int(re.match(rf"{re.escape(str(path))}:(\d+): ", str(error.value))[1])
         found = next(i for i, line in enumerate(text.splitlines(), 1) if line_of in line)
         assert abs(told - found) <= (1 if "YAML" in words else 0) and "\n" not in str(error.value)
+    text = good.replace(' id: "{visit}-{person}"', ' id: "{visit}"').replace("-{person}.edf", ".edf")
+    path.write_text(text)
+    with pytest.raises(SleeplibError, match=r"files\.signals: {person} does not stand in every name"):
+        cohorts.load(path)
+    path.write_text(good.replace("  id:", '  group: "{family}"\n  id:'))
+    with pytest.raises(SleeplibError, match=r"files\.group: {family} stands in no name of files\.signals"):
+        cohorts.load(path)
     path.write_text("[]")
     with pytest.raises(SleeplibError, match=r"bad\.yaml:1"):
         cohorts.load(path)
+
+
+def test_a_list_of_checksums_stands_beside_our_own_manifests(tmp_path, monkeypatch):
+    text = (cohorts.MANIFESTS / "sedf-sc.yaml").read_text()
+    (tmp_path / "mine.yaml").write_text(text)
+    line = 1 + text[: text.index("checksums:")].count("\n")
+    assert cohorts.load(tmp_path / "mine.yaml").name == "sedf-sc", "one's own manifest uses the lists of ours"
+    monkeypatch.setattr(manifests, "MANIFESTS", tmp_path)
+    with pytest.raises(
+        SleeplibError, match=rf"mine\.yaml:{line}: download\.checksums: .*sedf-sc\.txt: no such"
+    ):
+        cohorts.load("mine")
+    (tmp_path / "checksums").mkdir()
+    (tmp_path / "checksums/sedf-sc.txt").touch()
+    assert cohorts.load("mine").name == "sedf-sc"
 
 
 @given(st.text(max_size=200) | st.binary(max_size=200))
@@ -137,7 +184,7 @@ def test_the_scorers_letter_of_sleep_edf_is_found(tmp_path):
     )
     found = cohorts.recordings(cohorts.load("sedf-sc"), tmp_path)
     assert [(e.id, e.subject.id, e.scoring[0].name) for e in found] == [
-        ("001", "00", "SC4001EC-Hypnogram.edf"), ("002", "00", "SC4002EH-Hypnogram.edf")
+        ("001", "SC400", "SC4001EC-Hypnogram.edf"), ("002", "SC400", "SC4002EH-Hypnogram.edf")
     ]  # fmt: skip
 
 
@@ -155,6 +202,10 @@ def test_families_stay_together_in_both_generations_of_names(tmp_path):
         (None, "F", None),
         (41.5, "M", 3.2),
     ]
+    for table in (tmp_path / "datasets").iterdir():
+        table.unlink()
+    with pytest.raises(SleeplibError, match="the family of 800002 stands neither in the file's name nor in"):
+        cohorts.recordings(cohorts.load("cfs"), tmp_path)
 
 
 def test_excluded_recordings_and_doubles(tmp_path):
@@ -175,8 +226,8 @@ def test_missing_files_and_tables_that_do_not_fit(tmp_path):
         cohorts.recordings(manifest, tmp_path)
     (tmp_path / "SC4001E0.npz").touch()
     (tmp_path / "nights.csv").write_text("record,age\nSC4001E0,old\n")
-    with pytest.raises(SleeplibError, match=r"nights\.csv: age 'old' is not a number"):
-        cohorts.recordings(manifest, tmp_path)
+    entry = cohorts.recordings(manifest, tmp_path)[0]
+    assert entry.subject.age is None and entry.notes == ("nights.csv: age 'old' is not a number",)
     (tmp_path / "nights.csv").write_text("name,age\nSC4001E0,33\n")
     with pytest.raises(SleeplibError, match=r"nights\.csv: no column record; it has name, age"):
         cohorts.recordings(manifest, tmp_path)

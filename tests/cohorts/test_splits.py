@@ -169,12 +169,25 @@ def test_the_published_folds_of_the_recordings_at_hand(shared):
 def test_a_written_split_is_read_back(tmp_path):
     ids, groups = [f"r{i}" for i in range(9)], [f"p{i // 2}" for i in range(9)]
     parts = protocol(groups, seed=3, valid=(0.2, 9), test=(0.2, 9))
-    write_split(tmp_path / "split.json", parts, ids)
-    read = read_split(tmp_path / "split.json", ids, groups)
-    assert all(np.array_equal(read[part], parts[part]) for part in parts)
+    write_split(tmp_path / "split.json", parts, ids, "ours")
+    for cohort in ("ours", None):
+        read = read_split(tmp_path / "split.json", ids, groups, cohort)
+        assert all(np.array_equal(read[part], parts[part]) for part in parts) and len(read) == 3
+    with pytest.raises(SleeplibError, match="a split of cohort ours; the recordings at hand are of theirs"):
+        read_split(tmp_path / "split.json", ids, groups, "theirs")
     with pytest.raises(SleeplibError, match="no recording at hand is in train"):
         read_split(tmp_path / "split.json", [ids[i] for i in parts["valid"]], ["p"] * len(parts["valid"]))
-    for text in ("[]", "{", '{"train": [], "valid": [], "test": 3}'):
+    (tmp_path / "split.json").write_text('{"train": ["r0"], "valid": ["r2"], "test": []}')
+    assert read_split(tmp_path / "split.json", ids, groups, "any")["valid"].tolist() == [2]
+    (tmp_path / "split.json").write_text('{"train": ["r0"], "valid": ["r2"], "test": ["r0"]}')
+    with pytest.raises(SleeplibError, match="r0 is in train and in test"):
+        read_split(tmp_path / "split.json", ids, groups)
+    for text in (
+        "[]",
+        "{",
+        '{"train": [], "valid": [], "test": 3}',
+        '{"train": [[]], "valid": [], "test": []}',
+    ):
         (tmp_path / "split.json").write_text(text)
         with pytest.raises(SleeplibError, match=r"split\.json"):
             read_split(tmp_path / "split.json", ids, groups)

@@ -76,8 +76,9 @@ def _wfdb(suffix: str):
 
 
 def _scorings(folder: Path) -> Path:
-    scorings.write_scorings([Hypnogram(STAGES)], folder / "night.h5")
-    return scorings.sidecars(folder / "night.h5", 1)[0]
+    (folder / "scorer_1").mkdir(exist_ok=True)
+    scorings.write_scoring(Hypnogram(STAGES), folder / "scorer_1/night.json")
+    return folder / "scorer_1/night.json"
 
 
 def _described(folder: Path) -> Path:
@@ -119,8 +120,10 @@ FORMATS = {
         _written("n.npz", lambda p: np.savez(p, x=np.ones((9, 50, 1)), y=np.array(STAGES), fs=10.0)),
         npz.read_npz,
     ),
-    "nsrr": (_written("n.xml", lambda p: nsrr.write_nsrr(p, [9, 0, 0, 2, 4, 5, 6], EVENTS)), nsrr.read_nsrr),
-    "nsrr start": (_written("n.xml", lambda p: nsrr.write_nsrr(p, [0], start=START)), nsrr.read_nsrr_start),
+    "nsrr": (
+        _written("n.xml", lambda p: nsrr.write_nsrr(p, [9, 0, 0, 2, 4, 5, 6], EVENTS, start=START)),
+        nsrr.read_nsrr,
+    ),
     "profusion": (_written("p.xml", lambda p: nsrr.write_profusion(p, [9, 0, 2, 5], EVENTS)), nsrr.read_nsrr),
     "wfdb header": (_wfdb(".hea"), wfdb.read_wfdb),
     "wfdb signals": (_wfdb(".mat"), wfdb.read_wfdb),

@@ -13,12 +13,12 @@ from sleeplib.errors import SleeplibError
 from sleeplib.readers.edf import (
     annotations_of,
     epoch_seconds,
+    read_edf_header,
     read_edf_scoring,
-    read_edf_subject,
     write_edf,
     write_edf_annotations,
 )
-from sleeplib.readers.scorings import read_scorings, write_scorings
+from sleeplib.readers.scorings import read_scorings, write_scoring
 from sleeplib.recording import Event, Hypnogram, Recording, Subject
 
 
@@ -52,7 +52,7 @@ def test_what_is_written_is_read_back(night, tmp_path):
 
 def test_the_header_alone_tells_the_person(night, tmp_path):
     write_edf(night, tmp_path / "x.edf")
-    assert read_edf_subject(tmp_path / "x.edf") == night.subject
+    assert read_edf_header(tmp_path / "x.edf").subject == night.subject
 
 
 def test_signals_can_be_given_up_while_they_are_written(night, tmp_path):
@@ -127,7 +127,9 @@ def test_a_truncated_file_is_refused_with_both_sizes(night, tmp_path):
 
 def test_scorings_are_written_and_read_back_and_damage_is_told(tmp_path):
     codes = [[0, 1, 9], [0, 2, 4]]
-    write_scorings([Hypnogram(c) for c in codes], tmp_path / "x.edf")
+    for k, one in enumerate(codes, 1):
+        (tmp_path / f"scorer_{k}").mkdir()
+        write_scoring(Hypnogram(one), tmp_path / f"scorer_{k}/x.json")
     assert [s.stages.tolist() for s in read_scorings(tmp_path / "x.edf")] == codes
     file = tmp_path / "scorer_2/x.json"
     for text in ("[0, 2", "[0, 7]", '{"a": 1}', "[0.5]", "[true]"):

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import chisquare
 
 from sleeplib.errors import SleeplibError
-from sleeplib.sampling import Windows
+from sleeplib.sampling import Selection, Windows
 from sleeplib.sampling.windows import probabilities_of_sets
 from tests.sampling.conftest import EEG, EOG, PREPARATION, make
 
@@ -73,6 +73,15 @@ def test_what_cannot_be_used_is_left_out_and_counted(windows):
     }  # fmt: skip
     assert windows.selection.counts.tolist() == [4, 2, 1] and windows.most_channels == 6
     assert windows.selection.why() == ("left out: 1 shorter than 35 epochs, 1 without an EEG or EOG channel")
+
+
+def test_a_mask_chooses_as_numbers_do(cohorts):
+    masks = [np.arange(len(store)) == 1 for store in cohorts[:2]]
+    for which in (masks, [[1], [1]], [mask.tolist() for mask in masks]):
+        chosen = Selection(cohorts[:2], which)
+        assert [chosen.name(row) for row in range(len(chosen))] == ["a/a1", "b/b1"]
+    with pytest.raises(SleeplibError, match="a mask of 2 recordings for a store of 5"):
+        Selection(cohorts[:1], [np.array([True, False])])
 
 
 def test_stages_are_drawn_alike(drawn):

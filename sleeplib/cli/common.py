@@ -1,0 +1,91 @@
+"""What the commands share: their look, options that several have, and values as they are typed."""
+
+import argparse
+import math
+import os
+from collections.abc import Callable
+
+from sleeplib.errors import SleeplibError
+
+
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows defaults, but not where there is none or the text tells it already."""
+
+    def _get_help_string(self, action):
+        told = action.default in (None, []) or "(default" in action.help
+        return action.help if told else super()._get_help_string(action)
+
+
+def add_command(commands, name: str, function: Callable, help: str) -> argparse.ArgumentParser:
+    """A command whose description is the docstring of its function."""
+    command = commands.add_parser(name, help=help, description=function.__doc__, formatter_class=_Help)
+    command.set_defaults(command=function)
+    return command
+
+
+def add_jobs(command) -> None:
+    command.add_argument("--jobs", type=positive, default=os.cpu_count(), help="processes side by side")
+
+
+def add_backend(command) -> None:
+    command.add_argument(
+        "--backend",
+        choices=("loky", "ray"),
+        default="loky",
+        help="ray: on a Ray cluster, that of RAY_ADDRESS or one on this machine (needs the extra `cluster`)",
+    )
+
+
+def number(kind: type, low: float, high: float = math.inf) -> Callable[[str], float]:
+    """A type of argument: whole (`int`) or real (`float`) numbers within these limits."""
+
+    def read(text: str):
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan  # which lies within no limits
+        if not low <= value <= high:
+            span = f"from {low} to {high}" if high < math.inf else f"of at least {low}"
+            raise argparse.ArgumentTypeError(f"{text} is not a {'whole ' * (kind is int)}number {span}")
+        return value
+
+    return read
+
+
+positive, seed = number(int, 1), number(int, 0, 2**32 - 1)
+
+
+def pairs(items: list[str], option: str) -> dict[str, str]:
+    """`NAME=VALUE ...` as a dictionary.
+
+    Raises
+    ------
+    SleeplibError
+        If a name or a value is empty, or a name stands there twice.
+    """
+    found = [item.partition("=")[::2] for item in items]
+    names = [name for name, _ in found]
+    if not all(name and value for name, value in found):
+        raise SleeplibError(f"{option} takes NAME=VALUE, not {' '.join(items)}")
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise SleeplibError(f"{option} has {twice} more than once: {' '.join(items)}")
+    return dict(found)
+
+
+def values(items: list[str]) -> dict:
+    """The pairs of `--set`, whose values are YAML: numbers, lists, truths, or texts.
+
+    Raises
+    ------
+    SleeplibError
+        As `pairs`, or if a value is not YAML.
+    """
+    import yaml
+
+    given = pairs(items, "--set")
+    try:
+        return {name: yaml.safe_load(value) for name, value in given.items()}
+    except (yaml.YAMLError, ValueError) as error:
+        told = str(error).splitlines()[0]
+        raise SleeplibError(f"--set {' '.join(items)}: a value is not YAML ({told})") from error
