@@ -33,6 +33,7 @@ _FORMATS = {
     ".hdf5": _HDF5,
     ".hea": _WFDB,
     ".npz": _Format(read_npz, read_npz_header, read_npz_hypnogram),
+    ".arousal": _Format(None, None, lambda path: _beside(Path(path).with_suffix(".hea"))),
     ".xml": _Format(None, None, lambda path: read_nsrr(path)[0]),
     ".ids": _Format(None, None, lambda path: read_ids(path)[0]),
     ".json": _Format(None, None, lambda path: read_scoring_files([path])[0]),
@@ -81,9 +82,9 @@ def header(path) -> Header:
 
 
 def read_hypnogram(path) -> Hypnogram:
-    """Read the stages alone from any supported file: those of signals that hold them, NSRR and Profusion XML, `.ids` of
-    DCSM, `.json` of Dreem's scorers, `.xlsx` of ISRUC, `.tsv` of BIDS events. (Bare codes in `.txt` mean something in
-    their cohort only.)
+    """Read the stages alone from any supported file: one of signals that holds them, NSRR and Profusion XML, `.ids` of
+    DCSM, `.arousal` of PhysioNet 2018, `.json` of Dreem's scorers, `.xlsx` of ISRUC, `.tsv` of BIDS events. (Bare codes
+    in `.txt` mean something in their cohort only.)
 
     Raises
     ------

@@ -140,7 +140,7 @@ def simulate(
     manifest, out = _layout(given, cohort, name), Path(out)
     _check_names(manifest, cohort, out)
     wanted = {entry.signals: (entry, i, nth) for entry, i, nth in nights(manifest, cohort, out)}
-    _claim(cohort, manifest, list(wanted), out)
+    _claim(cohort, manifest, out)
     todo = [found for found in wanted.values() if not files.finished(manifest, found[0], out)]
     work = [(manifest, cohort, i, nth, out) for _, i, nth in todo]
     desc = f"Simulating {manifest.name}"
@@ -324,7 +324,7 @@ def version() -> str:
     return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
 
 
-def _claim(cohort: Simulation, manifest: Manifest, signals: list[Path], out: Path) -> None:
+def _claim(cohort: Simulation, manifest: Manifest, out: Path) -> None:
     """Make `out` ours: refuse files of another origin, remove our own of another version of the simulator."""
     described = {key: value for key, value in vars(cohort).items() if key != "persons"} | {
         "name": manifest.name
@@ -343,7 +343,9 @@ def _claim(cohort: Simulation, manifest: Manifest, signals: list[Path], out: Pat
         raise SleeplibError(
             f"{out}: holds the simulated cohort {there}; choose another folder for {manifest.name}"
         )
-    if found and old.get("settings") != index["settings"]:
+    # Another version of the simulator may have had fewer settings.
+    both = index["settings"].keys() & old.get("settings", {}).keys()
+    if found and (not both or any(old["settings"][key] != index["settings"][key] for key in both)):
         other = "made with other settings" if old else "of unknown origin"
         raise SleeplibError(
             f"{found[0]}: exists and is {other}; choose another folder or remove the files there"

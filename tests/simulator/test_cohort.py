@@ -1,5 +1,6 @@
 """Cohorts: the same bytes however they are made, whole files only, nothing of others destroyed."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +99,19 @@ def test_nights_of_an_old_version_are_removed_even_if_not_asked_for(tmp_path, mo
     simulate({**quick, "persons": 1}, tmp_path, name="small", progress=False)
     assert (tmp_path / "small-001.edf").stat().st_mtime_ns > before
     assert not list(tmp_path.rglob("small-002*")), "it would be taken for one of the new version"
+
+
+def test_nights_of_a_version_with_fewer_settings_are_made_again(tmp_path):
+    quick = {**SMALL, "persons": 1, "site": ONE_CHANNEL}
+    simulate(quick, tmp_path, name="small", progress=False)
+    before = (tmp_path / "small-001.edf").stat().st_mtime_ns
+    marker = tmp_path / "simulation.json"
+    old = json.loads(marker.read_text())
+    for setting in ("names", "variants", "onset"):
+        del old["settings"][setting]
+    marker.write_text(json.dumps({**old, "version": "older"}))
+    simulate(quick, tmp_path, name="small", progress=False)
+    assert (tmp_path / "small-001.edf").stat().st_mtime_ns > before
 
 
 def test_files_of_others_are_left_alone(tmp_path):
