@@ -160,9 +160,10 @@ def night():
 def rooms():
     """One night walks through the rooms of the package."""
     steps = [
-        ("night.edf", "int16 samples, one rate per channel", None),
-        ("readers", "file → Recording", "C signals in µV, hypnogram (N,)"),
-        ("signals", "resample, log-power image", "(C, T) at 100 Hz; (N, C, 29, 129)"),
+        ("night.edf", "samples, one rate per channel", None),
+        ("readers", "file → Recording", "labels, signals in µV, stages' texts"),
+        ("cohorts", "whose night; one vocabulary", "derivations, hypnogram (N,), events"),
+        ("preparation", "resample, scale, cut to epochs", "(C, T) at 100 or 128 Hz"),
         ("store", "prepared nights on disk", "int16 samples and stages (N,)"),
         ("sampling", "all sequences of L epochs, shuffled", "images (B, L, C, T, F)"),
         ("models", "SeqSleepNet", "logits (B, L, 5)"),
