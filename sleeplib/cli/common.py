@@ -24,10 +24,12 @@ def add_command(commands, name: str, function: Callable, help: str) -> argparse.
 
 
 def add_jobs(command) -> None:
+    """The option `--jobs`."""
     command.add_argument("--jobs", type=positive, default=os.cpu_count(), help="processes side by side")
 
 
 def add_backend(command) -> None:
+    """The option `--backend`."""
     command.add_argument(
         "--backend",
         choices=("loky", "ray"),

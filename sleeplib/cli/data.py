@@ -8,6 +8,7 @@ from sleeplib.errors import SleeplibError
 
 
 def add_cohorts(commands) -> None:
+    """Options of `sleeplib cohorts`."""
     command = add_command(commands, "cohorts", cohorts_table, "list the cohorts that have a manifest")
     command.add_argument(
         "cohort", nargs="*", help="names or paths of manifests (default: all); one alone is told whole"
@@ -27,6 +28,7 @@ def cohorts_table(a) -> None:
 
 
 def add_fetch(commands) -> None:
+    """Options of `sleeplib fetch`."""
     command = add_command(commands, "fetch", fetch, "download a cohort, or what is published beside it")
     command.add_argument("cohort", help="manifest by name or path, or `splits` for the published splits")
     command.add_argument("--out", type=Path, help="folder of the files (default: data/COHORT)")
@@ -82,6 +84,7 @@ def _in_place(manifest, out: Path) -> int:
 
 
 def add_simulate(commands) -> None:
+    """Options of `sleeplib simulate`."""
     command = add_command(commands, "simulate", simulate, "make a cohort of simulated nights")
     command.add_argument(
         "cohort",
@@ -131,6 +134,7 @@ def simulate(a) -> None:
 
 
 def add_prepare(commands) -> None:
+    """Options of `sleeplib prepare`."""
     command = add_command(commands, "prepare", prepare, "read a cohort into a store of prepared nights")
     command.add_argument("cohort", help="manifest by name or path, such as embedded or shhs")
     command.add_argument("--root", type=Path, required=True, help="folder that holds the cohort's files")
@@ -250,6 +254,7 @@ def _surveyed(seen) -> int:
 
 
 def add_split(commands) -> None:
+    """Options of `sleeplib split`."""
     command = add_command(commands, "split", split, "say who trains, who validates and who tests")
     command.add_argument("store", type=Path, help="folder made by `sleeplib prepare`")
     command.add_argument("--out", type=Path, help="file of the split (default: STORE/split.json)")

@@ -7,6 +7,7 @@ from sleeplib.cli.common import add_command, number, positive, seed, values
 
 
 def add_train(commands) -> None:
+    """Options of `sleeplib train`."""
     command = add_command(commands, "train", train, "train a network on a store")
     from sleeplib.models import NETWORKS
 
@@ -73,6 +74,7 @@ def train(a) -> None:
 
 
 def add_evaluate(commands) -> None:
+    """Options of `sleeplib evaluate`."""
     command = add_command(
         commands, "evaluate", evaluate, "score a trained network on persons it has never seen"
     )
@@ -119,6 +121,7 @@ def evaluate(a) -> None:
 
 
 def add_run(commands) -> None:
+    """Options of `sleeplib run`."""
     command = add_command(commands, "run", run, "run the notebooks of the book")
     command.add_argument("notebooks", nargs="*", help="names without suffix (default: all)")
     command.add_argument(
