@@ -293,7 +293,8 @@ def test_bad_input_gets_one_clear_line(road, tmp_path, capsys):
     assert not (tmp_path / "r").exists() or not any((tmp_path / "r").iterdir())
 
 
-def test_the_plan_tells_parameters_data_and_time(capsys):
+def test_the_plan_tells_parameters_data_and_time(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("SLEEPLIB_BUILD", str(tmp_path))  # where nothing is done already
     assert call("run", "--plan", "--profile", "demo") == 0
     out = capsys.readouterr().out
     for words in ("seqsleepnet_first_training", "persons = 24", "embedded cohort", "about", "real_eeg"):
