@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 
 from sleeplib import cohorts
+from sleeplib.analysis import metrics
 from sleeplib.experiments.book import cohorts_page, stage_book
 
 ROOT = Path(__file__).parents[1]
 MODULES = (
-    "models.seqsleepnet", "models.recurrent", "training", "inference", "stages", "signals", "preparation", "store",
-    "sampling", "sampling.channels", "sampling.windows", "cohorts.splits", "analysis.metrics",
+    "models.seqsleepnet", "models.recurrent", "models.released", "models.weights", "training", "inference", "stages",
+    "signals", "preparation", "store", "sampling", "sampling.channels", "sampling.windows", "cohorts.splits",
+    "analysis.metrics",
 )  # fmt: skip
 CHAPTERS = [
     "sleep_and_its_stages", "what_a_night_of_data_is", "real_nights", "staging_one_epoch", "staging_a_sequence",
@@ -102,6 +104,22 @@ def test_the_staged_page_follows_the_manifests(monkeypatch, tmp_path):
     assert "The 1 cohorts" in page and "### A cohort of our own" in page and "- Bring a lamp." in page
     (book / "_toc.yml").write_text("format: jb-book\nroot: book/intro\n")
     assert not (stage_book(book) / "book" / "cohorts.md").exists()
+
+
+def test_the_chapter_of_scores_includes_every_metric_of_the_registry(monkeypatch, tmp_path):
+    monkeypatch.setenv("SLEEPLIB_BUILD", str(tmp_path / "_build"))
+    book = tmp_path / "book"
+    book.mkdir()
+    for name in ("_config.yml", "references.bib", "how_good_is_a_stager.md"):
+        (book / name).write_text((ROOT / "book" / name).read_text())
+    (book / "_toc.yml").write_text("format: jb-book\nroot: book/how_good_is_a_stager\n")
+    folder = stage_book(book) / "book"
+    included = re.search(r"```\{include\} (\S+)", (folder / "how_good_is_a_stager.md").read_text())[1]
+    lines = (folder / included).read_text().splitlines()
+    assert len(lines) == 2 + len(metrics.REGISTRY) and {line.count("|") for line in lines} == {7}
+    for line, metric in zip(lines[2:], metrics.REGISTRY.values(), strict=True):
+        told = (metric.meaning, metric.unit, metric.better, metric.chance, metric.source)
+        assert line == "| " + " | ".join((f"`{metric.name}`", *told)) + " |"
 
 
 def test_tables_typed_in_the_chapter_agree_with_the_manifests():

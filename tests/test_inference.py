@@ -38,6 +38,18 @@ def test_fusion_is_the_product_of_probabilities():
     assert torch.allclose(middle, product / product.sum())
 
 
+def test_fusion_of_three_heads_is_the_product_over_neighbours():
+    """Multitask networks: heads of epochs 1 ... N-2 for the epoch before, itself and the next are windows of three."""
+    logits = torch.randn(40, 3, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    before, own, after = logits.softmax(-1).unbind(1)
+    product = torch.ones(42, 5, dtype=torch.float64)
+    for head, first in ((before, 0), (own, 1), (after, 2)):
+        product[first : first + 40] *= head
+    fused = inference.fuse(logits.log_softmax(-1))
+    assert (fused.argmax(-1) == product.argmax(-1)).all()
+    assert torch.allclose(fused[0], before[0]) and torch.allclose(fused[-1], after[-1])
+
+
 def test_many_certain_decisions_do_not_underflow():
     decisions = torch.full((400, 200, 5), -300.0)
     decisions[..., 2] = 0

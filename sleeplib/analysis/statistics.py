@@ -13,6 +13,14 @@ def confusions_by_person(truth, predicted, person) -> np.ndarray:
     return np.stack([metrics.confusion(truth[index == p], predicted[index == p]) for p in range(len(people))])
 
 
+def transitions_by_person(truth, predicted, person, recording) -> np.ndarray:
+    """Two confusion matrices for each person, at the truth's transitions and elsewhere, `(P, 2, K, K)`."""
+    truth, predicted, recording = np.asarray(truth), np.asarray(predicted), np.asarray(recording)
+    people, index = np.unique(person, return_inverse=True)
+    rows = [index == p for p in range(len(people))]
+    return np.stack([metrics.confusion_at_transitions(truth[r], predicted[r], recording[r]) for r in rows])
+
+
 def resamples_by_person(n_persons: int, n: int = 2000, seed: int = 0) -> np.ndarray:
     """How often each person is drawn in each of `n` bootstrap samples of persons, `(n, P)`."""
     return np.random.default_rng(seed).multinomial(n_persons, np.full(n_persons, 1 / n_persons), size=n)
@@ -23,15 +31,16 @@ def bootstrap_by_person(metric, confusions: np.ndarray, n: int = 2000, level: fl
 
     Parameters
     ----------
-    metric : function of confusion matrices (..., K, K)
-    confusions : array (P, K, K), one for each person
+    metric : function of counts, such as those of `metrics.REGISTRY`
+    confusions : array (P, ...)
+        Counts of each person: (P, K, K), or (P, 2, K, K) at transitions and elsewhere.
 
     Returns
     -------
     value, low, high : the metric of all persons pooled, and the bounds of its interval
     """
     weights = resamples_by_person(len(confusions), n, seed)
-    resampled = metric(np.einsum("np,pij->nij", weights, confusions))
+    resampled = metric(np.einsum("np,p...->n...", weights, confusions))
     low, high = _interval(resampled, level)
     return metric(confusions.sum(0)), low, high
 
@@ -48,8 +57,8 @@ def paired_difference(
     difference, low, high : `metric(first) - metric(second)` and the bounds of its interval
     """
     weights = resamples_by_person(len(first), n, seed)
-    resampled = metric(np.einsum("np,pij->nij", weights, first)) - metric(
-        np.einsum("np,pij->nij", weights, second)
+    resampled = metric(np.einsum("np,p...->n...", weights, first)) - metric(
+        np.einsum("np,p...->n...", weights, second)
     )
     low, high = _interval(resampled, level)
     return metric(first.sum(0)) - metric(second.sum(0)), low, high

@@ -16,6 +16,7 @@ from sleeplib.results import build_folder
 # Jupyter Book wants these at the root of its source; a `_static` there would land on every page.
 AT_THE_ROOT = ("_config.yml", "_toc.yml", "references.bib")
 COHORTS = "book/cohorts"  # a page that is written from the manifests
+SCORES = "book/how_good_is_a_stager"  # a chapter that includes `metrics.txt`, written from the registry
 MATHJAX = ("tex-mml-chtml.js", "output/chtml/fonts/woff-v2")  # 1.6 MB of the package's 24
 
 
@@ -37,6 +38,8 @@ def stage_book(book=None) -> Path:
     wanted |= _tree(book, source / "book", leave=AT_THE_ROOT)
     if COHORTS in _pages(book):
         wanted[source / f"{COHORTS}.md"] = cohorts_page().encode()
+    if SCORES in _pages(book):
+        wanted[source / "book" / "metrics.txt"] = metrics_table().encode()
     wanted |= _tree(root() / "sleeplib", source / "sleeplib", suffix=".py")
     wanted |= {
         source / f"{page}.ipynb": _executed(page) for page in _pages(book) if page.startswith("notebooks/")
@@ -117,12 +120,26 @@ _ACCESS = {
 }
 
 
+def metrics_table() -> str:
+    """The registry of metrics as a table in Markdown."""
+    from sleeplib.analysis import metrics
+
+    frame = metrics.describe()
+    rows = ([f"`{row[0]}`", *row[1:]] for row in frame.itertuples())
+    return _markdown(["name", *frame.columns], rows) + "\n"
+
+
 def _table(frame) -> str:
     """A table in Markdown whose first column links to the cohorts' sections."""
-    rows = [frame.columns, ["---"] * len(frame.columns)]
     frame = frame.assign(Hz=frame["Hz"].str.replace("/", ", "))  # so that the column may be narrow
-    rows += [[f"[{row[0]}](#cohort-{row[0]})", *row[1:]] for row in frame.itertuples(index=False)]
-    return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in rows)
+    rows = ([f"[{row[0]}](#cohort-{row[0]})", *row[1:]] for row in frame.itertuples(index=False))
+    return _markdown(frame.columns, rows)
+
+
+def _markdown(heading, rows) -> str:
+    """Rows under their heading as a table in Markdown."""
+    lines = [heading, ["---"] * len(heading), *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
 def _told(term: str, text: str) -> str:

@@ -8,8 +8,27 @@ from sleeplib.errors import SleeplibError
 # name: (module, network, settings). Modules are imported when one of their networks is built.
 NETWORKS = {
     "e2e-arnn": ("seqsleepnet", "E2EARNN", "E2EARNNSettings"),
+    "multitask-e2e-arnn": ("seqsleepnet", "MultitaskE2EARNN", "E2EARNNSettings"),
     "seqsleepnet": ("seqsleepnet", "SeqSleepNet", "SeqSleepNetSettings"),
+    "1-max-cnn": ("cnn", "OneMaxCNN", "OneMaxCNNSettings"),
+    "multitask-1-max-cnn": ("cnn", "MultitaskOneMaxCNN", "OneMaxCNNSettings"),
+    "deepsleepnet1": ("deepsleepnet", "DeepSleepNet1", "DeepSleepNet1Settings"),
+    "e2e-deepsleepnet": ("deepsleepnet", "E2EDeepSleepNet", "E2EDeepSleepNetSettings"),
+    "chambon": ("cnn", "Chambon", "ChambonSettings"),
+    "tsinalis": ("cnn", "Tsinalis", "TsinalisSettings"),
 }
+
+# Those that take raw signals `(B, L, C, T)`; the others take images `(B, L, C, T, F)`.
+SIGNAL_NETWORKS = ("deepsleepnet1", "e2e-deepsleepnet", "chambon", "tsinalis")
+
+# The networks again where the authors' released code differs from the text.
+RELEASED = {
+    "e2e-arnn": ("released", "ReleasedE2EARNN", "ReleasedE2EARNNSettings"),
+    "multitask-e2e-arnn": ("released", "ReleasedMultitaskE2EARNN", "ReleasedE2EARNNSettings"),
+    "seqsleepnet": ("released", "ReleasedSeqSleepNet", "ReleasedSeqSleepNetSettings"),
+}
+
+VARIANTS = {"paper": NETWORKS, "released": RELEASED}
 
 # Baselines without a network: `fit(nights)`, then `posteriors(images)`.
 CLASSICAL = {"majority": "Majority", "band-power-lda": "BandPowerLDA"}
@@ -22,29 +41,34 @@ def baseline(name: str):
     return getattr(import_module("sleeplib.models.classical"), CLASSICAL[name])()
 
 
-def build(name: str, **settings):
+def build(name: str, variant: str = "paper", **settings):
     """A freshly initialised network.
 
     Parameters
     ----------
     name : one of `NETWORKS`
-    settings : fields of the network's settings that differ from the paper's table
+    variant : "paper" for the paper's text or "released" for what the authors' code does
+    settings : fields of the network's settings that differ from their defaults
 
     Returns
     -------
     torch.nn.Module
-        Image networks take `(B, L, C, T, F)` and return logits `(B, L, 5)`.
+        Image networks take `(B, L, C, T, F)` and return logits `(B, L, 5)`, multitask ones `(B, L, 3, 5)`;
+        signal networks take `(B, L, C, T)`.
 
     Raises
     ------
     SleeplibError
-        If there is no network or setting of that name.
+        If there is no network, variant or setting of that name.
     """
     if name not in NETWORKS:
         raise SleeplibError(f"no network is called {name!r}; there are {', '.join(NETWORKS)}")
-    file, network, table = NETWORKS[name]
+    variants = [key for key, networks in VARIANTS.items() if name in networks]
+    if variant not in variants:
+        raise SleeplibError(f"{name} has no variant {variant!r}; it has {', '.join(variants)}")
+    file, network, table = VARIANTS[variant][name]
     module = import_module(f"sleeplib.models.{file}")
-    known = [field.name for field in fields(getattr(module, table))]
+    known = [field.name for field in fields(getattr(module, table)) if field.init]
     unknown = settings.keys() - set(known)
     if unknown:
         raise SleeplibError(f"{name} has no setting {', '.join(sorted(unknown))}; it has {', '.join(known)}")

@@ -1,4 +1,4 @@
-"""Bidirectional GRU with recurrent batch normalisation (SeqSleepNet eqs. 3-8; Cooijmans et al. 2017).
+"""Bidirectional RNNs with recurrent batch normalisation (SeqSleepNet eqs. 3-8; Cooijmans et al. 2017).
 
 Inside, everything is laid out features first, `(..., features, rows)`: normalising the last axis is then batch
 normalisation over the rows of a step, one contiguous and fused operation for both directions at once.
@@ -35,6 +35,11 @@ class StepwiseBatchNorm(nn.Module):
         x, mean, rstd = torch.native_layer_norm(x, x.shape[-1:], None, None, EPS)
         return x, (mean.detach(), rstd.detach())
 
+    def check(self, T: int) -> None:
+        """Refuse sequences that are longer than the statistics."""
+        if len(self.mean) < T:
+            raise SleeplibError(f"this network was built for sequences of {len(self.mean)} steps and got {T}")
+
     @torch.no_grad()
     def update(self, mean: Tensor, rstd: Tensor) -> None:
         """Move the population statistics of the first steps towards the batch's (biased variance)."""
@@ -57,7 +62,7 @@ class BNGRULayer(nn.Module):
 
     def __init__(self, inputs: int, hidden: int, steps: int):
         super().__init__()
-        self.hidden, self.steps = hidden, steps
+        self.hidden = hidden
         self.W_s = nn.Parameter(torch.empty(2, 3 * hidden, inputs))  # rows r, z, h
         self.W_h = nn.Parameter(torch.empty(2, 2 * hidden, hidden))  # rows r, z
         self.W_hh = nn.Parameter(torch.empty(2, hidden, hidden))
@@ -77,8 +82,7 @@ class BNGRULayer(nn.Module):
     def forward(self, s: Tensor) -> Tensor:
         """`s` (T, 2, D, N), both directions in their own order of time -> states (T, 2, H, N)."""
         T, H = len(s), self.hidden
-        if self.steps < T:
-            raise SleeplibError(f"this network was built for sequences of {self.steps} steps and got {T}")
+        self.norm_s.check(T)
         x, statistics_s = self.norm_s(self.W_s @ s, slice(T))
         x = torch.addcmul(self.b, self.gain_s, x)  # (T, 2, 3H, N)
         h = x.new_zeros(2, H, s.shape[-1])
@@ -102,8 +106,8 @@ class BNGRULayer(nn.Module):
         return torch.stack(states)
 
 
-class BNGRU(nn.Module):
-    """Bidirectional GRU with recurrent batch normalisation, dropout on its input and output (not on the state).
+class Bidirectional(nn.Module):
+    """Stacked layers of both directions (eqs. 3 and 4), dropout on the input and output (not on the state).
 
     Parameters
     ----------
@@ -112,10 +116,12 @@ class BNGRU(nn.Module):
     depth : stacked layers; the two directions' stacks do not exchange
     """
 
+    layer: type[nn.Module]
+
     def __init__(self, inputs: int, hidden: int, steps: int, depth: int = 1, dropout: float = 0.0):
         super().__init__()
         sizes = [inputs] + [hidden] * (depth - 1)
-        self.layers = nn.ModuleList([BNGRULayer(size, hidden, steps) for size in sizes])
+        self.layers = nn.ModuleList([self.layer(size, hidden, steps) for size in sizes])
         self.dropout = dropout
 
     def forward(self, x: Tensor) -> Tensor:
@@ -127,3 +133,9 @@ class BNGRU(nn.Module):
         s = functional.dropout(s, self.dropout, self.training)
         forward, backward = s[:, 0], s[:, 1].flip(0)
         return torch.cat([forward, backward], dim=1).permute(2, 0, 1)
+
+
+class BNGRU(Bidirectional):
+    """Bidirectional GRU with recurrent batch normalisation."""
+
+    layer = BNGRULayer

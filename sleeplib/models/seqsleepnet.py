@@ -1,4 +1,4 @@
-"""SeqSleepNet and its one-epoch part E2E-ARNN (Phan et al. 2019), as the paper's text has them.
+"""SeqSleepNet and its one-epoch part E2E-ARNN (Phan et al. 2019), as the paper's text has them (`released`: the code).
 
 The file reads like the paper's figure 2, from left to right: filterbank, attention RNN of an epoch, RNN
 of the sequence.
@@ -146,6 +146,33 @@ class E2EARNN(ImageNetwork):
     def decisions(self, images: Tensor) -> Tensor:
         """All decisions about a night, `(N, C, T, F)` -> log-posteriors `(N, 1, 5)`."""
         return self(images[:, None]).log_softmax(-1)
+
+
+class MultitaskE2EARNN(ImageNetwork):
+    """One epoch in, the stages of the previous, of the same and of the next epoch out: three heads on one encoder."""
+
+    sequence_length = 3  # what training shows it: a loss on neighbours needs their labels
+
+    def __init__(self, settings: E2EARNNSettings | None = None):
+        super().__init__()
+        self.settings = s = settings or E2EARNNSettings()
+        self.encoder = EpochEncoder(s)
+        self.classify = nn.Linear(s.attention, 3 * s.stages)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images `(B, L, C, T, F)` -> logits `(B, L, 3, 5)` of the previous, current and next epoch."""
+        logits = self.classify(self.encoder(images.flatten(0, 1)))  # (B*L, 15)
+        return logits.unflatten(1, (3, -1)).unflatten(0, images.shape[:2])
+
+    def decisions(self, images: Tensor) -> Tensor:
+        """All decisions about a night, `(N, C, T, F)` -> log-posteriors `(N - 2, 3, 5)`, like those of windows of 3.
+
+        The first and the last epoch are no centres, they lack a neighbour. In a night of one or two epochs the
+        first is.
+        """
+        decided = self(images[:, None])[:, 0].log_softmax(-1)  # (N, 3, 5)
+        N = len(decided)
+        return decided[1:-1] if N > 2 else decided[:1, 1 : 1 + N]
 
 
 class SeqSleepNet(ImageNetwork):

@@ -67,15 +67,57 @@ class GRU:
         return np.stack(states, axis=1)
 
 
+class LSTM:
+    """The released cell for one direction: x (N, T, D) -> states (N, T, H); `p` as for `GRU`."""
+
+    def __init__(self, p, hidden):
+        self.p, self.H = p, hidden
+
+    def run(self, x, batch):
+        p, H, norm = self.p, self.H, GRU(self.p, self.H).norm
+        h = c = np.zeros((len(x), H))
+        states, self.c = [], []
+        for t in range(x.shape[1]):
+            gates = norm(x[:, t] @ p["W_x"].T, "x", t, batch) + norm(h @ p["W_h"].T, "h", t, batch) + p["b"]
+            f, i, o, j = gates[:, :H], gates[:, H : 2 * H], gates[:, 2 * H : 3 * H], gates[:, 3 * H :]
+            c = c * sigm(f) + sigm(i) * np.tanh(j)
+            self.c.append(c)
+            h = np.tanh(norm(c, "c", t, batch) + p["b_c"]) * sigm(o)
+            states.append(h)
+        return np.stack(states, axis=1)
+
+
+class PlainGRU:
+    """TensorFlow's GRUCell for one direction; the matrices take [x, h] side by side."""
+
+    def __init__(self, p, hidden):
+        H = self.H = hidden
+        self.gates = np.concatenate([p["W_s"][: 2 * H], p["W_h"]], axis=1).T
+        self.candidate = np.concatenate([p["W_s"][2 * H :], p["W_hh"]], axis=1).T
+        self.b = p["b"]
+
+    def run(self, x, batch):
+        H, h, states = self.H, np.zeros((len(x), self.H)), []
+        for t in range(x.shape[1]):
+            gates = sigm(np.concatenate([x[:, t], h], axis=1) @ self.gates + self.b[: 2 * H])
+            r, u = gates[:, :H], gates[:, H:]
+            c = np.tanh(np.concatenate([x[:, t], r * h], axis=1) @ self.candidate + self.b[2 * H :])
+            h = u * h + (1 - u) * c
+            states.append(h)
+        return np.stack(states, axis=1)
+
+
+CELLS = {"BNGRULayer": GRU, "BNLSTMLayer": LSTM, "GRULayer": PlainGRU}
+
+
 def layer(module, direction):
-    """A `GRU` with the weights of one direction of a `BNGRULayer`."""
-    state = {key: value.detach().numpy() for key, value in module.state_dict().items()}
-    p = {key: state[key][direction] for key in ("W_s", "W_h", "W_hh")}
-    p |= {key: state[key][direction, :, 0] for key in ("gain_s", "gain_h", "gain_hh", "b")}
-    for name in ("s", "h", "hh"):
-        for what in ("mean", "var"):
-            p[f"norm_{name}.{what}"] = state[f"norm_{name}.{what}"][:, direction, :, 0]
-    return GRU(p, module.hidden)
+    """A cell of `CELLS` with the weights of one direction of a layer."""
+    p = {}
+    for key, value in module.state_dict().items():
+        value = value.detach().numpy()
+        p[key] = value[:, direction] if key.startswith("norm_") else value[direction]
+        p[key] = p[key][..., 0] if p[key].shape[-1] == 1 else p[key]
+    return CELLS[type(module).__name__](p, module.hidden)
 
 
 def bidirectional(rnn, x, batch=False):
@@ -93,12 +135,21 @@ def attention(a, w):
     return sum(weight * row for weight, row in zip(alpha, a, strict=True))
 
 
+def additive_attention(h, W, b, v):
+    """The released attention for one epoch: h (T, D) -> (D,)."""
+    alpha = softmax(np.array([np.tanh(W @ row + b) @ v for row in h]))
+    return sum(weight * row for weight, row in zip(alpha, h, strict=True))
+
+
 def encoder(module, S, batch=False):
     """Eqs. 1-12: S (N, C, T, F) -> (N, A)."""
     p = {key: value.detach().numpy() for key, value in module.state_dict().items()}
     W, mean, std = p["filterbank.weight"], p["filterbank.mean"], p["filterbank.std"]
     X = np.stack([filterbank(epoch, W, triangles(W.shape[1], W.shape[2]), mean, std) for epoch in S])
     h = bidirectional(module.rnn, X, batch)
+    if "project.weight" not in p:
+        attention_parameters = [p[f"attention.{key}"] for key in ("W", "b", "v")]
+        return np.stack([additive_attention(epoch, *attention_parameters) for epoch in h])
     a = h @ p["project.weight"].T + p["project.bias"]
     return np.stack([attention(epoch, p["attention.W_att"]) for epoch in a])
 

@@ -12,34 +12,61 @@ from sleeplib.models import weights
 from sleeplib.preparation import Preparation
 from sleeplib.sampling import Nights
 
-NETWORKS = list(models.NETWORKS)
+NETWORKS = [(name, variant) for variant, networks in models.VARIANTS.items() for name in networks]
 SHAPE = {"channels": 2, "frames": 4}
+each_network = pytest.mark.parametrize("name, variant", NETWORKS)
 
 
-def images(name, rows=3):
-    length = models.build(name, **SHAPE).sequence_length
-    return torch.randn(rows, length, 2, 4, 129)
+# Sizes that keep the tests quick; everything else is as in the papers.
+SMALL = {
+    "1-max-cnn": {"features": 50},
+    "multitask-1-max-cnn": {"features": 50},
+    "e2e-deepsleepnet": {"hidden": 16, "sequence_length": 5},
+    "chambon": {"sequence_length": 5},
+    "tsinalis": {"sequence_length": 2, "dense": 100},
+}
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_logits_have_a_row_for_each_epoch(name):
-    net = models.build(name, **SHAPE).eval()
-    x = images(name)
+def settings(name):
+    shape = {"channels": 2, "samples": 500} if name in models.SIGNAL_NETWORKS else SHAPE
+    return shape | SMALL.get(name, {})
+
+
+def epochs(name, *rows):
+    """Random images `(*rows, C, T, F)` or signals `(*rows, C, T)`, as the network takes them."""
+    return torch.randn(*rows, 2, 500) if name in models.SIGNAL_NETWORKS else torch.randn(*rows, 2, 4, 129)
+
+
+def batch(name, rows=3):
+    return epochs(name, rows, models.build(name, **settings(name)).sequence_length)
+
+
+def heads(name):
+    """The axes of the logits behind (B, L)."""
+    return (3, 5) if name.startswith("multitask") else (5,)
+
+
+@each_network
+def test_logits_have_a_row_for_each_epoch(name, variant):
+    net = models.build(name, variant=variant, **settings(name)).eval()
+    x = batch(name)
     logits = net(x)
-    assert logits.shape == (*x.shape[:2], 5) and logits.isfinite().all()
-    night = net.decisions(torch.randn(40, 2, 4, 129))
+    assert logits.shape == (*x.shape[:2], *heads(name)) and logits.isfinite().all()
+    night = net.decisions(epochs(name, 40))
+    assert sum(night.shape[:2]) == 41  # `inference.fuse` makes stages of 40 epochs of it
     assert torch.allclose(night.exp().sum(-1), torch.ones(night.shape[:2]), atol=1e-5)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_every_parameter_has_a_gradient_and_training_lowers_the_loss(name):
+@each_network
+def test_every_parameter_has_a_gradient_and_training_lowers_the_loss(name, variant):
     torch.manual_seed(0)
-    net = models.build(name, **SHAPE, dropout=0.0)
-    x, y = images(name, 8), torch.randint(0, 5, (8, net.sequence_length))
-    optimiser, losses = torch.optim.Adam(net.parameters(), 1e-2), []
+    net = models.build(name, variant=variant, **settings(name) | {"dropout": 0.0})
+    x, y = batch(name, 8), torch.randint(0, 5, (8, net.sequence_length, *heads(name)[:-1]))
+    rate = 5e-3 if name in ("chambon", "tsinalis") else 1e-2  # ReLUs without batch normalisation die at 1e-2
+    optimiser, losses = torch.optim.Adam(net.parameters(), rate), []
     for _ in range(30):
         optimiser.zero_grad()
-        loss = torch.nn.functional.cross_entropy(net(x).flatten(0, 1), y.flatten())
+        loss = torch.nn.functional.cross_entropy(net(x).flatten(0, -2), y.flatten())
         loss.backward()
         optimiser.step()
         losses.append(loss.item())
@@ -47,26 +74,35 @@ def test_every_parameter_has_a_gradient_and_training_lowers_the_loss(name):
     assert losses[-1] < 0.7 * losses[0]
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_same_seed_same_bits(name):
+@each_network
+def test_same_seed_same_bits(name, variant):
     outputs = []
     for _ in range(2):
         torch.manual_seed(3)
-        net = models.build(name, **SHAPE)
-        outputs.append(net(images(name)))
+        net = models.build(name, variant=variant, **settings(name))
+        outputs.append(net(batch(name)))
     assert torch.equal(*outputs)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_weights_and_card_come_back(name, tmp_path):
-    net = models.build(name, **SHAPE)
-    net.normalise(torch.randn(2, 129), torch.rand(2, 129) + 1)
+@each_network
+def test_evaluation_has_no_chance_in_it(name, variant):
+    net = models.build(name, variant=variant, **settings(name)).eval()
+    x, night = batch(name), epochs(name, 24)
+    assert torch.equal(net(x), net(x)) and torch.equal(net.decisions(night), net.decisions(night))
+
+
+@each_network
+def test_weights_and_card_come_back(name, variant, tmp_path):
+    net = models.build(name, variant=variant, **settings(name))
+    shape = (2,) if name in models.SIGNAL_NETWORKS else (2, 129)  # (C,) or (C, F)
+    net.normalise(torch.randn(shape), torch.rand(shape) + 1)
     preparation = Preparation({"EEG": "A", "EOG": "B - C"}, rate=100.0)
     path = weights.save(net, name, tmp_path / "w", preparation, cohort="somewhere")
     back = weights.load(path)
-    x = images(name)
+    x = batch(name)
     assert torch.equal(net.eval()(x), back(x)) and not back.training
     assert {"sha256", "date", "command", "versions", "git", "device"} <= back.card.keys()
+    assert type(back) is type(net)
     assert back.card["cohort"] == "somewhere" and back.preparation == preparation
 
 
@@ -90,10 +126,12 @@ def test_weights_that_are_not_the_cards_are_refused(tmp_path):
 
 
 def test_unknown_names_and_settings_list_the_known_ones():
-    with pytest.raises(SleeplibError, match="e2e-arnn, seqsleepnet"):
+    with pytest.raises(SleeplibError, match="e2e-arnn, multitask-e2e-arnn, seqsleepnet"):
         models.build("seqsleepnett")
     with pytest.raises(SleeplibError, match="no setting filter; it has channels"):
         models.build("seqsleepnet", filter=3)
+    with pytest.raises(SleeplibError, match="no variant 'code'; it has paper, released"):
+        models.build("seqsleepnet", variant="code")
 
 
 def nights(seed=0, n=300):

@@ -1,0 +1,213 @@
+"""Chambon, Tsinalis and the 1-max CNNs: sizes, layers by hand, edges of the context, the frozen filterbank."""
+
+import numpy as np
+import pytest
+import torch
+
+from sleeplib import models
+from sleeplib.errors import SleeplibError
+from sleeplib.models.raw import with_neighbours
+
+TSINALIS = {"channels": 2, "samples": 500, "dense": 10}
+
+
+def parameters(name, **settings):
+    with torch.device("meta"):
+        return sum(p.numel() for p in models.build(name, **settings).parameters())
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "count"),
+    [
+        ("chambon", {}, 13_005),
+        ("1-max-cnn", {}, 918_005),
+        ("multitask-1-max-cnn", {}, 948_015),
+        ("1-max-cnn", {"learn_filterbank": True}, 918_005 + 3 * 129 * 20),
+        # convolutions, two dense layers, softmax, by hand
+        ("tsinalis", {}, 20 * 201 + 400 * (20 * 30 + 1) + 500 * (400 * 721 + 1) + 500 * 501 + 5 * 501),
+    ],
+)
+def test_number_of_parameters(name, settings, count):
+    """Facts B2.6."""
+    assert parameters(name, **settings) == count
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("samples", [3000, 500, 777])
+def test_chambon_takes_any_channels_and_lengths(channels, samples):
+    net = models.build("chambon", channels=channels, samples=samples).eval()
+    assert net(torch.randn(2, 4, channels, samples)).shape == (2, 4, 5)
+
+
+def test_chambons_original_and_single_epochs():
+    net = models.build(
+        "chambon", channels=2, samples=3840, context=1, kernel=64, pool=16, dropout=0.25
+    ).eval()
+    assert net(torch.randn(1, 2, 2, 3840)).shape == (1, 2, 5)
+    with pytest.raises(SleeplibError, match="context=2: an odd number"):
+        models.build("chambon", context=2)
+    with pytest.raises(SleeplibError, match="emg=4: there are 3 channels"):
+        models.build("chambon", emg=4)
+
+
+def test_emg_has_a_branch_of_its_own():
+    net = models.build("chambon", samples=500).eval()
+    assert net.groups == [2, 1] and models.build("chambon", channels=3, emg=0).groups == [3]
+    x = torch.randn(1, 3, 500)
+    louder = x.clone()
+    louder[:, 2] *= 3
+    a, b = net.encode(x), net.encode(louder)
+    eeg_eog = net.branches[0].size
+    assert torch.equal(a[:, :eeg_eog], b[:, :eeg_eog]) and not torch.equal(a[:, eeg_eog:], b[:, eeg_eog:])
+
+
+def test_chambons_branch_by_hand():
+    """One channel, the two convolutions written as sums."""
+    net = models.build("chambon", channels=1, samples=60, kernel=4, pool=3, filters=2).eval().double()
+    branch = net.branches[0]
+    p = {key: value.detach().numpy() for key, value in branch.state_dict().items()}
+    signal = np.random.default_rng(0).normal(size=60)
+    x = (p["mix.weight"][0, 0, 0] * signal + p["mix.bias"][0])[None]
+    for layer in (0, 3):
+        W, b = p[f"convolutions.{layer}.weight"], p[f"convolutions.{layer}.bias"]
+        padded = np.pad(x, ((0, 0), (1, 2)))
+        x = np.array(
+            [
+                [(padded[:, t : t + 4] * w).sum() + v for t in range(x.shape[1])]
+                for w, v in zip(W, b, strict=True)
+            ]
+        )
+        x = np.maximum(x, 0)
+        left = (-x.shape[1] % 3) // 2
+        x = np.array(
+            [[r[max(3 * i - left, 0) : 3 * i - left + 3].max() for i in range(-(-len(r) // 3))] for r in x]
+        )
+    assert np.allclose(net.encode(torch.from_numpy(signal)[None, None])[0].detach(), x.ravel())
+
+
+def test_edges_repeat_the_edge_epoch():
+    epochs = torch.arange(4.0)[None, :, None]
+    context = with_neighbours(epochs, 3)[0, :, :, 0].tolist()
+    assert context == [[0, 0, 1], [0, 1, 2], [1, 2, 3], [2, 3, 3]]
+    assert with_neighbours(epochs, 5)[0, 0, :, 0].tolist() == [0, 0, 0, 1, 2]
+    assert with_neighbours(epochs[:, :1], 5)[0, 0, :, 0].tolist() == [0] * 5
+    assert torch.equal(with_neighbours(epochs, 1)[:, :, 0], epochs)
+
+
+@pytest.mark.parametrize(("name", "reach"), [("chambon", 1), ("tsinalis", 2)])
+def test_an_epoch_sees_its_neighbours_and_no_more(name, reach):
+    settings = TSINALIS if name == "tsinalis" else {"channels": 2, "samples": 500}
+    net = models.build(name, **settings).eval()
+    x = torch.randn(1, 9, 2, 500)
+    other = x.clone()
+    other[0, 4] = torch.randn(2, 500) * 5
+    changed = (net(x) != net(other)).any(-1)[0]
+    assert changed.nonzero().flatten().tolist() == list(range(4 - reach, 5 + reach))
+
+
+@pytest.mark.parametrize(("name", "reach"), [("chambon", 1), ("tsinalis", 2)])
+def test_a_sequence_and_its_night_agree_inside(name, reach):
+    """Away from a sequence's edges its logits are the decisions about the night; at the night's edges too."""
+    settings = TSINALIS if name == "tsinalis" else {"channels": 2, "samples": 500}
+    net = models.build(name, **settings).eval()
+    night = torch.randn(70, 2, 500)
+    with torch.no_grad():
+        decided = net.decisions(night)
+        assert decided.shape == (70, 1, 5)
+        part = net(night[None, 30:40])[0].log_softmax(-1)
+        assert torch.allclose(part[reach:-reach], decided[30 + reach : 40 - reach, 0], atol=1e-5)
+        start = net(night[None, :10])[0].log_softmax(-1)
+        assert torch.allclose(start[:-reach], decided[: 10 - reach, 0], atol=1e-5)
+
+
+def test_tsinalis_joins_signals_in_order_of_time():
+    net = models.build("tsinalis", **TSINALIS).eval()
+    x = torch.randn(1, 6, 2, 500)
+    joined = net.join(x)
+    assert joined.shape == (6, 2, 2500)
+    assert torch.equal(joined[2], x[0, :5].transpose(0, 1).flatten(1))
+
+
+def test_tsinalis_has_the_lengths_of_the_facts():
+    with torch.device("meta"):
+        net = models.build("tsinalis")
+        lengths, x = [], torch.empty(1, 1, 15000)
+        for layer in net.network[:6]:
+            x = layer(x)
+            lengths.append(x.shape[-1])
+    assert lengths == [14801, 14801, 1479, 1450, 1450, 721]
+    with pytest.raises(SleeplibError, match="1 epochs of 500 samples are too short"):
+        models.build("tsinalis", samples=500, context=1)
+
+
+def small_cnn(name="1-max-cnn", **settings):
+    return models.build(name, channels=2, frames=9, features=4, **settings).eval()
+
+
+def test_one_max_cnn_by_hand():
+    """Filterbank, convolution, ReLU, global maximum, linear, with loops."""
+    net = small_cnn().double()
+    p = {key: value.detach().numpy() for key, value in net.state_dict().items()}
+    S = np.random.default_rng(0).normal(size=(2, 9, 129))
+    x = np.concatenate([S[c] @ p["encoder.filterbank.weight"][c] for c in range(2)], axis=1)  # (9, 40)
+    features = []
+    for i, kernel in enumerate((3, 5, 7)):
+        W, b = p[f"encoder.convolutions.{i}.weight"], p[f"encoder.convolutions.{i}.bias"]
+        for w, v in zip(W, b, strict=True):
+            features.append(max(max((x[t : t + kernel].T * w).sum() + v, 0) for t in range(10 - kernel)))
+    logits = p["classify.weight"] @ np.array(features) + p["classify.bias"]
+    assert np.allclose(net(torch.from_numpy(S)[None, None])[0, 0].detach(), logits)
+
+
+@pytest.mark.parametrize("frames", [1, 4, 6, 7, 29])
+@pytest.mark.parametrize(("name", "heads"), [("1-max-cnn", ()), ("multitask-1-max-cnn", (3,))])
+def test_one_max_takes_any_number_of_frames(frames, name, heads):
+    assert small_cnn(name)(torch.randn(2, 3, 2, frames, 129)).shape == (2, 3, *heads, 5)
+
+
+def test_the_filterbank_is_frozen_unless_it_is_to_learn():
+    x = torch.randn(2, 1, 2, 9, 129)
+    net = small_cnn()
+    net(x).sum().backward()
+    assert not any("filterbank" in name for name, _ in net.named_parameters())
+    assert torch.allclose(net.encoder.filterbank.weight.sum(1), torch.ones(2, 20))  # triangles of equal area
+    net = small_cnn(learn_filterbank=True)
+    net(x).sum().backward()
+    assert net.encoder.filterbank.weight.grad.any()
+
+
+@pytest.mark.parametrize("learn_filterbank", [False, True])
+def test_a_filterbank_can_be_put_in(learn_filterbank):
+    net, bank = small_cnn(learn_filterbank=learn_filterbank), torch.rand(2, 129, 20)
+    net.set_filterbank(bank)
+    S = torch.randn(1, 2, 9, 129)
+    expected = torch.cat([S[:, 0] @ bank[0], S[:, 1] @ bank[1]], dim=-1)
+    assert torch.allclose(net.encoder.filterbank(S), expected, atol=1e-4)
+    with pytest.raises(SleeplibError, match=r"\(129, 20\) does not fit \(C, F, M\) = \(2, 129, 20\)"):
+        net.set_filterbank(bank[0])
+
+
+def test_columns_are_z_scored_over_all_frames_of_training():
+    net, images = small_cnn(), torch.randn(50, 2, 9, 129) * 5 - 30
+    net.normalise_columns(images)
+    columns = net.encoder.filterbank(images).flatten(0, 1)
+    assert torch.allclose(columns.mean(0), torch.zeros(40), atol=1e-4)
+    assert torch.allclose(columns.std(0, correction=0), torch.ones(40), atol=1e-4)
+
+
+@pytest.mark.parametrize("N", [1, 2, 3, 70])
+def test_multitask_decisions_are_windows_of_three(N):
+    """Row i, position l is about epoch i + l, said by the image of epoch i + 1."""
+    net, night = small_cnn("multitask-1-max-cnn"), torch.randn(N, 2, 9, 129)
+    decided, heads = net.decisions(night), net(night[None])[0].log_softmax(-1)
+    if N >= 3:
+        assert decided.shape == (N - 2, 3, 5) and torch.allclose(decided, heads[1:-1], atol=1e-5)
+    else:
+        assert decided.shape == (1, N, 5) and torch.allclose(decided[0], heads[0, 1 : 1 + N], atol=1e-5)
+
+
+def test_order_of_epochs():
+    net, x = small_cnn(), torch.randn(3, 4, 2, 9, 129)
+    assert torch.allclose(net(x)[2, 1], net(x[2:3, 1:2])[0, 0], atol=1e-5)
+    chambon, x = models.build("chambon", channels=2, samples=500).eval(), torch.randn(3, 4, 2, 500)
+    assert torch.allclose(chambon(x[[1, 2, 0]]), chambon(x)[[1, 2, 0]], atol=1e-5)
