@@ -9,9 +9,9 @@ from sleeplib.cli.common import add_command, number, positive, seed, values
 def add_train(commands) -> None:
     """Options of `sleeplib train`."""
     command = add_command(commands, "train", train, "train a network on a store")
-    from sleeplib.models import NETWORKS
+    from sleeplib.models import TRAINABLE
 
-    command.add_argument("network", choices=NETWORKS, help="which network")
+    command.add_argument("network", choices=TRAINABLE, help="which network")
     command.add_argument("--store", type=Path, required=True, help="folder made by `sleeplib prepare`")
     command.add_argument(
         "--out", type=Path, required=True, help="folder of the run: checkpoint, weights, card, history"

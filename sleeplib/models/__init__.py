@@ -21,6 +21,9 @@ NETWORKS = {
 # Those that take raw signals `(B, L, C, T)`; the others take images `(B, L, C, T, F)`.
 SIGNAL_NETWORKS = ("deepsleepnet1", "e2e-deepsleepnet", "chambon", "tsinalis")
 
+# Those that `sleeplib train` can train so far: on images, one decision for each epoch and position.
+TRAINABLE = ("e2e-arnn", "seqsleepnet")
+
 # The networks again where the authors' released code differs from the text.
 RELEASED = {
     "e2e-arnn": ("released", "ReleasedE2EARNN", "ReleasedE2EARNNSettings"),
