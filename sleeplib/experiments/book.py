@@ -125,7 +125,7 @@ def metrics_table() -> str:
     from sleeplib.analysis import metrics
 
     frame = metrics.describe()
-    rows = ([f"`{row[0]}`", *row[1:]] for row in frame.itertuples())
+    rows = ([row[0].replace("_", " "), *row[1:]] for row in frame.itertuples())
     return _markdown(["name", *frame.columns], rows) + "\n"
 
 
