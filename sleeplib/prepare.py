@@ -70,7 +70,7 @@ def prepare(
     above = found[0].signals.resolve().parents
     simulated = manifest.simulated or any(map(is_simulated, above))
     title = manifest.title if manifest.simulated or not simulated else f"Simulated twin of {manifest.title}"
-    missing = cohorts.tables_missing(manifest, root)
+    missing = cohorts.tables_missing(manifest, root, found)
     notes = [f"no table {table} here: ages and sexes may be unknown" for table in missing]
     store.write_index(
         folder, sidecars, preparation, cohort=manifest.name, title=title, simulated=simulated, failures=failures,

@@ -76,10 +76,15 @@ def recordings(manifest: Manifest, root: str | Path) -> list[Entry]:
     return kept
 
 
-def tables_missing(manifest: Manifest, root: str | Path) -> list[str]:
-    """Tables of participants that the manifest names and that are not below `root`."""
+def tables_missing(manifest: Manifest, root: str | Path, entries: list[Entry]) -> list[str]:
+    """Tables of participants that the manifest names for one of these recordings and that are not below `root`."""
     below = list(_walk(Path(root)))
-    return [table["table"] for table in manifest.subjects if not _fitting(below, table["table"])]
+    concerned = [
+        table["table"]
+        for table in manifest.subjects
+        if any(table.get("when", {}).items() <= entry.fields.items() for entry in entries)
+    ]
+    return [table for table in concerned if not _fitting(below, table)]
 
 
 def compiled(template: str, fields: dict) -> re.Pattern:
