@@ -44,7 +44,7 @@ help:
 .venv/.installed: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer with venv is needed (Debian: apt install python3-venv); name it with: make PYTHON=/path/to/python3"; exit 1; }
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than 3.11; name a newer one with: make PYTHON=/path/to/python3"; exit 1; }
-	@echo "Installing the environment into .venv (one to two minutes, 1.8 GB)"
+	@echo "Installing the environment into .venv (one to two minutes, 2.2 GB)"
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[book,test]'
 	@touch $@
