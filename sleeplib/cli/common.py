@@ -38,6 +38,11 @@ def add_backend(command) -> None:
     )
 
 
+def add_set(command, help: str) -> None:
+    """The option `--set`, whose uses add up; `values` reads it."""
+    command.add_argument("--set", nargs="+", action="extend", metavar="NAME=VALUE", default=[], help=help)
+
+
 def number(kind: type, low: float, high: float = math.inf) -> Callable[[str], float]:
     """A type of argument: whole (`int`) or real (`float`) numbers within these limits."""
 

@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from sleeplib.cli.common import add_command, number, positive, seed, values
+from sleeplib.cli.common import add_command, add_set, number, positive, seed, values
 
 
 def add_train(commands) -> None:
@@ -37,14 +37,7 @@ def add_train(commands) -> None:
     command.add_argument(
         "--seed", type=seed, default=0, help="of the split, the weights, the batches and the dropout"
     )
-    command.add_argument(
-        "--set",
-        nargs="+",
-        action="extend",
-        metavar="NAME=VALUE",
-        default=[],
-        help="settings of the network, such as sequence_length=10",
-    )
+    add_set(command, "settings of the network, such as sequence_length=10")
 
 
 def train(a) -> None:
@@ -130,14 +123,7 @@ def add_run(commands) -> None:
         default="demo",
         help="smoke: seconds; demo: the embedded cohort on a laptop; paper: the papers' settings",
     )
-    command.add_argument(
-        "--set",
-        nargs="+",
-        action="extend",
-        metavar="NAME=VALUE",
-        default=[],
-        help="parameters of the notebooks",
-    )
+    add_set(command, "parameters of the notebooks")
     command.add_argument(
         "--plan", action="store_true", help="only print parameters, data, and expected times"
     )

@@ -225,6 +225,8 @@ class _Fetcher:
         self.record.add(item.path, item.hash, fetched=True)
 
     def _downloader(self, part: Path, checked: bool):
+        """What pooch calls to get a file: it goes on with the part of an earlier run."""
+
         def resume(url: str, output: str, _) -> None:
             Path(output).unlink()  # an interrupted run shall leave nothing but parts
             if part.exists() and part.stat().st_nlink > 1:  # interrupted during the check
