@@ -296,7 +296,7 @@ def quality(store, most: int = 60):
     above.set(yticks=range(len(names)), yticklabels=names, xlabel=f"recording ({len(worst)} of {len(store)})")
     if len(worst) <= 16:
         above.set_xticks(range(len(worst)), [store.ids[i][:14] for i in worst], rotation=40, ha="right")
-    figure.colorbar(image, ax=above, label="flat, disconnected or clipped (%)", extend="max")
+    figure.colorbar(image, ax=above, label="unusable (%)", extend="max")
     columns = [column[np.isfinite(column) & (column > 0)] for column in values["sd"].T]
     below.boxplot(
         columns, orientation="horizontal", widths=0.6, flierprops={"ms": 3}, medianprops={"color": "#CC3311"}
