@@ -1015,7 +1015,7 @@ twins = {cohort: prepared_twin(cohort) for cohort in TRAINING + HELD_OUT}
 learn = max(site_persons * 5 // 8, 1)
 known = [Nights.from_store(twins[c], range(learn)) for c in TRAINING]
 pooled = Nights(
-    torch.cat([n.images for n in known]),
+    torch.cat([n.inputs for n in known]),
     torch.cat([n.labels for n in known]),
     [length for n in known for length in n.lengths],
 )

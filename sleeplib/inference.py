@@ -38,14 +38,14 @@ def fuse(decisions: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
-def posteriors(network, images: torch.Tensor) -> torch.Tensor:
-    """Posteriors `(N, 5)` for a night's images `(N, C, T, F)`, all decisions fused.
+def posteriors(network, inputs: torch.Tensor) -> torch.Tensor:
+    """Posteriors `(N, 5)` for a night's images `(N, C, T, F)` or signals `(N, C, T)`, all decisions fused.
 
     The network's mode is left as it was.
     """
     mode, device = network.training, next(network.parameters()).device
     network.eval()
-    fused = fuse(network.decisions(images.to(device))).cpu()
+    fused = fuse(network.decisions(inputs.to(device))).cpu()
     network.train(mode)
     return fused
 
@@ -60,7 +60,7 @@ def stage(
     recording : Recording
     network : nn.Module
     per_epoch : int
-        Stages per 30-s epoch; the SeqSleepNet family knows 1 only.
+        Stages per 30-s epoch; the networks of SeqSleepNet's tables know 1 only.
     montage : dict of role to channel or difference of channels, optional
         By default that of the network's card, or the paper's C4-M1, E1-E2 and chin.
 
@@ -90,5 +90,5 @@ def stage(
             f"{recording.id}: {recording.duration:g} s are shorter than an epoch of {preparation.epoch_seconds:g} s"
         )
     epochs = x[:, : n * size].reshape(len(x), n, size).swapaxes(0, 1)
-    images = torch.from_numpy(log_power_images(epochs, preparation))
-    return posteriors(network, images).numpy()
+    inputs = epochs if network.signals else log_power_images(epochs, preparation)
+    return posteriors(network, torch.from_numpy(np.ascontiguousarray(inputs, np.float32))).numpy()

@@ -1,5 +1,6 @@
 """Work side by side: everything parallel in this library is one call of `work`, which is one call of joblib."""
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sized
 
 from joblib import Parallel, delayed, parallel_config
@@ -8,6 +9,8 @@ from tqdm import tqdm
 from sleeplib.errors import SleeplibError
 
 BACKENDS = ("loky", "threading", "ray")
+# joblib takes a process that has loaded nights for one that leaks, and starts another. Nothing is lost.
+warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given to the executor")
 
 
 def work(

@@ -178,29 +178,49 @@ def confusion_matrix(counts, ax=None, title: str = ""):
     return _stage_matrix(shares, texts, ax, title, xlabel="predicted", ylabel="true")
 
 
+def confusion_difference(first, second, ax=None, title: str = ""):
+    """Draw by how many percent points the shares of two confusion matrices `(5, 5)` of counts differ.
+
+    On the diagonal more is better, off it less: both are blue, and what got worse is red.
+    """
+    shares = [np.asarray(c) / np.maximum(np.sum(c, axis=1, keepdims=True), 1) for c in (first, second)]
+    points = 100 * (shares[0] - shares[1])
+    better = np.where(np.eye(len(points), dtype=bool), points, -points)
+    texts = [[f"{p:+.1f}" for p in row] for row in points]
+    return _stage_matrix(better, texts, ax, title, "RdBu", (-20, 20), xlabel="predicted", ylabel="true")
+
+
 def transition_matrix(shares, ax=None, title: str = ""):
     """Draw the probabilities `(5, 5)` that an epoch of the row's stage is followed by one of the column's."""
     texts = [[f"{p:.3f}" for p in row] for row in np.asarray(shares)]
     return _stage_matrix(np.asarray(shares), texts, ax, title, xlabel="next epoch", ylabel="epoch")
 
 
-def _stage_matrix(shares, texts, ax, title, **labels):
+def _stage_matrix(values, texts, ax, title, cmap="Blues", span=(0, 1), **labels):
     ax = ax if ax is not None else plt.subplots(figsize=(WIDTH * 0.55, WIDTH * 0.5))[1]
-    ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for (i, j), share in np.ndenumerate(shares):
-        ax.text(
-            j,
-            i,
-            texts[i][j],
-            ha="center",
-            va="center",
-            fontsize=7,
-            color="white" if share > 0.55 else "black",
-        )
+    image = ax.imshow(values, cmap=cmap, vmin=span[0], vmax=span[1])
+    for (i, j), value in np.ndenumerate(values):
+        red, green, blue, _ = image.cmap(image.norm(value))
+        dark = 0.3 * red + 0.6 * green + 0.1 * blue < 0.5
+        ax.text(j, i, texts[i][j], ha="center", va="center", fontsize=7, color="white" if dark else "black")
     ax.set(xticks=range(5), yticks=range(5), xticklabels=STAGES, yticklabels=STAGES, **labels)
     ax.set_title(title)
     ax.spines[:].set_visible(False)
     ax.tick_params(length=0)
+    return ax
+
+
+def gains(found: dict, ax=None):
+    """Draw `suite.gains`: what one system has over another, in points, with 95 % intervals."""
+    ax = _axes(ax, 2.6)
+    value, low, high = np.array(list(found.values())).T
+    colours = [COLOURS.get(name, "#444444") for name in found]
+    ax.bar(range(len(value)), value, color=colours, width=0.6)
+    ax.errorbar(
+        range(len(value)), value, [value - low, high - value], fmt="none", ecolor="black", lw=1, capsize=3
+    )
+    ax.axhline(0, color="black", lw=0.8)
+    ax.set(xticks=range(len(value)), xticklabels=found, ylabel="gain (points)")
     return ax
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import time
 from dataclasses import asdict, dataclass, field
 from functools import cache
@@ -9,10 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from joblib import Parallel, delayed
-from tqdm import tqdm
 
-from sleeplib import inference, models
+from sleeplib import inference, models, parallel, simulator
 from sleeplib.analysis import statistics
 from sleeplib.errors import SleeplibError
 from sleeplib.models import weights
@@ -26,7 +25,7 @@ from sleeplib.training import TrainingSettings, fit
 class System:
     """A row of a table: a network with its settings and its training recipe, or a classical baseline.
 
-    `role` is "model", "baseline" or "chance".
+    `role` is "model", "baseline" or "chance"; `variant` that of `models.build`.
     """
 
     label: str
@@ -34,6 +33,22 @@ class System:
     settings: dict = field(default_factory=dict)
     training: dict = field(default_factory=dict)
     role: str = "model"
+    variant: str = "paper"
+
+    @property
+    def signals(self) -> bool:
+        """Whether it takes raw signals rather than images."""
+        return self.network in models.ON_SIGNALS
+
+    @property
+    def slug(self) -> str:
+        """The label as the name of a folder."""
+        return re.sub(r"[^a-z0-9]+", "-", self.label.lower()).strip("-")
+
+    @property
+    def recipe(self) -> TrainingSettings:
+        """How its network is trained."""
+        return TrainingSettings.for_network(self.network, self.variant, **self.training)
 
 
 # The two rows that stand in every table.
@@ -74,7 +89,7 @@ class Predictions:
         """A scored row for each system, in the order given; pooled over epochs, intervals by person."""
         return [
             {"system": s.label, "role": s.role}
-            | statistics.score(self.truth, self.stages(s.label), self.person)
+            | statistics.score(self.truth, self.stages(s.label), self.person, self.recording)
             for s in systems
         ]
 
@@ -141,13 +156,14 @@ def run(
                 return [saved[f"night{i}"] for i in range(len(split["test"]))]
     if threads:
         torch.set_num_threads(threads)
-    test = Nights.from_store(store, split["test"])
+    test = Nights.from_store(store, split["test"], system.signals)
     if system.network in models.CLASSICAL:
-        model = models.baseline(system.network).fit(Nights.from_store(store, split["train"]), store.rate)
-        results = [model.posteriors(images) for images, _ in test.split()]
+        known = Nights.from_store(store, split["train"], system.signals)
+        model = models.baseline(system.network, **system.settings).fit(known, store.rate)
+        results = [model.posteriors(inputs) for inputs, _ in test.split()]
     else:
         network = train(store, split, system, folder, progress)
-        results = [inference.posteriors(network, images).numpy() for images, _ in test.split()]
+        results = [inference.posteriors(network, inputs).numpy() for inputs, _ in test.split()]
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / "predictions.part.npz"
     np.savez(part, identity=identity, **{f"night{i}": p for i, p in enumerate(results)})
@@ -169,23 +185,59 @@ def train(store: Store, split: dict, system: System, folder: str | Path, progres
         device = torch.device(device or default_device())
     except RuntimeError as error:
         raise SleeplibError(f"device {device!r} is not known to torch; try cpu or cuda") from error
-    nights = {part: Nights.from_store(store, split[part]) for part in ("train", "valid")}
-    recipe = TrainingSettings.for_network(system.network, **system.training)
+    nights = {part: Nights.from_store(store, split[part], system.signals) for part in ("train", "valid")}
+    recipe = system.recipe
     torch.manual_seed(recipe.seed)
-    shape = {"channels": nights["train"].images.shape[1], "frames": nights["train"].images.shape[2]}
-    network = models.build(system.network, **shape | system.settings)
+    network = _network(store, system)
     started = time.perf_counter()
     history = fit(network, nights["train"], nights["valid"], recipe, folder, progress, device)
     Path(folder, "history.json").write_text(json.dumps(history, indent=1))
     network.preparation = store.preparation
     path = weights.save(
         network, system.network, Path(folder, system.network), store.preparation,
-        cohort=store.cohort, simulated=store.simulated, data_digest=store.digest, training=asdict(recipe),
-        persons={part: sorted(set(store.groups[split[part]].tolist())) for part in ("train", "valid")},
-        validation_accuracy=max(entry["accuracy"] for entry in history),
+        **_origin(store, split, system), data_digest=store.digest,
+        parameters=sum(p.numel() for p in network.parameters()), steps=_kept(history)["step"],
+        validation_accuracy=_kept(history)["accuracy"],
         seconds=round(time.perf_counter() - started, 1),
     )  # fmt: skip
     return weights.load(path)
+
+
+def _kept(history: list[dict]) -> dict:
+    """The validation whose weights were kept: the best; of equal ones the last."""
+    return max(history, key=lambda entry: (entry["accuracy"], entry["step"]))
+
+
+def _network(store: Store, system: System):
+    """The untrained network of a system, of the size that the nights of a store ask for."""
+    first = store.epochs(0) if system.signals else store.images(0)
+    settings = models.shape(system.network, first) | system.settings
+    return models.build(system.network, system.variant, **settings)
+
+
+def _origin(store: Store, split: dict, system: System) -> dict:
+    """What a card says about how its weights came to be, and what tells whether they are those of a system."""
+    return {
+        "cohort": store.cohort, "simulated": store.simulated,
+        "simulator": simulator.version() if store.simulated else None, "training": asdict(system.recipe),
+        "persons": {part: sorted(set(store.groups[split[part]].tolist())) for part in ("train", "valid")},
+    }  # fmt: skip
+
+
+def trained(store: Store, split: dict, system: System, folder: str | Path) -> Path | None:
+    """Weights in `folder` that are what `train` would make of these persons with these settings, or None.
+
+    Simulated nights may differ in their last bits from machine to machine, so it is the simulator's version that
+    counts, not the nights' digest.
+    """
+    path = Path(folder, system.slug, f"{system.network}.json")
+    if system.network in models.CLASSICAL or not path.exists():
+        return None
+    card = weights.load(path).card
+    wanted = _origin(store, split, system) | {"settings": asdict(_network(store, system).settings)}
+    wanted |= {"network": system.network, "preparation": asdict(store.preparation)}
+    same = json.loads(json.dumps(wanted)) == {key: card.get(key) for key in wanted}
+    return path.parent if same else None
 
 
 def history(folder: str | Path) -> list[dict]:
@@ -194,8 +246,9 @@ def history(folder: str | Path) -> list[dict]:
 
 
 def evaluate(
-    store: Store, splits: list[dict], systems, folder: str | Path, jobs: int = 1, progress: bool = True
-) -> Predictions:
+    store: Store, splits: list[dict], systems, folder: str | Path, jobs: int = 1, progress: bool = True,
+    backend: str = "loky", weights_folder: str | Path | None = None,
+) -> Predictions:  # fmt: skip
     """Run every system on every split and pool the test nights of all splits.
 
     Parameters
@@ -205,7 +258,9 @@ def evaluate(
     systems : list of System
     folder : where pieces are kept, each in a folder named by its data, split, settings and code; an interrupted
         run goes on with what is missing
-    jobs : splits trained side by side, each on one torch thread if there are several
+    jobs, backend : runs side by side, each on one torch thread if there are several (see `sleeplib.parallel`)
+    weights_folder : weights trained elsewhere, one folder for each system, for a single split; those that fit
+        (`trained`) are used instead of training
 
     Returns
     -------
@@ -213,21 +268,40 @@ def evaluate(
         Its `folders` hold the weights, cards and histories.
     """
     pieces = [
-        (split, system, Path(folder, system.label.replace(" ", "-"), _identity(store, split, system)[:12]))
+        (store, split, system, Path(folder, system.slug, _identity(store, split, system)[:12]))
         for system in systems
         for split in splits
     ]
-    settings = {"threads": 1 if jobs > 1 else None, "progress": progress and jobs == 1}
-    work = [delayed(run)(store, split, system, place, **settings) for split, system, place in pieces]
-    results = Parallel(n_jobs=jobs, return_as="generator")(work)
-    bar = tqdm(results, total=len(work), desc="systems x folds", unit="run", disable=not progress)
+    ready = {}
+    if weights_folder and len(splits) == 1:
+        ready = {s.label: trained(store, splits[0], s, weights_folder) for s in systems}
+    work = [
+        (*piece, 1 if jobs > 1 else None, progress and jobs == 1)
+        for piece in pieces
+        if not ready.get(piece[2].label)
+    ]
+    results = parallel.work(run, work, jobs, backend, "systems x folds", "run", progress)
     by_system, folders = {}, {}
-    for (_, system, place), posteriors in zip(pieces, bar, strict=True):
+    for _, split, system, place in pieces:
+        if path := ready.get(system.label):
+            place, posteriors = path, _stage(store, split["test"], weights.load(path / system.network))
+        else:
+            posteriors = next(results)
         by_system.setdefault(system.label, []).extend(posteriors)
         folders.setdefault(system.label, []).append(place)
     predictions = _pooled(store, [i for split in splits for i in split["test"]], by_system)
     predictions.folders = folders
     return predictions
+
+
+def _stage(store: Store, which, model) -> list[np.ndarray]:
+    """Posteriors `(N, 5)` of a network, or of a fitted baseline that takes images, for each of some nights."""
+    results = []
+    for i in which:
+        inputs = torch.from_numpy(store.epochs(i) if getattr(model, "signals", False) else store.images(i))
+        network = isinstance(model, torch.nn.Module)
+        results.append(inference.posteriors(model, inputs).numpy() if network else model.posteriors(inputs))
+    return results
 
 
 def assess(network, store: Store, train_store: Store) -> tuple[list[System], Predictions]:
@@ -236,6 +310,7 @@ def assess(network, store: Store, train_store: Store) -> tuple[list[System], Pre
     Parameters
     ----------
     network : from `weights.load`; its card names the persons it was trained and chosen on
+    store : holds the nights to stage
     train_store : holds the training persons, for the baselines
 
     Raises
@@ -268,13 +343,11 @@ def assess(network, store: Store, train_store: Store) -> tuple[list[System], Pre
             "training; name its store with --train-store"
         )
     label = card["network"]
-    posteriors = {
-        label: [inference.posteriors(network, torch.from_numpy(store.images(i))).numpy() for i in test]
-    }
+    posteriors = {label: _stage(store, test, network)}
     fitted = Nights.from_store(train_store, train)
     for baseline in BASELINES:
         model = models.baseline(baseline.network).fit(fitted, train_store.rate)
-        posteriors[baseline.label] = [model.posteriors(torch.from_numpy(store.images(i))) for i in test]
+        posteriors[baseline.label] = _stage(store, test, model)
     return [System(label, label), *BASELINES], _pooled(store, test, posteriors)
 
 

@@ -25,6 +25,14 @@ METRICS = {
     "kappa": ("Cohen's kappa", 1, 2),
     "macro_f1": ("Macro F1 (%)", 100, 1),
 }
+# ... and the other columns of SeqSleepNet's Table II and of its section on transitions.
+ALL_METRICS = METRICS | {
+    "mean_sensitivity": ("Sensitivity (%)", 100, 1),
+    "mean_specificity": ("Specificity (%)", 100, 1),
+    "transition_error": ("Error at transitions (%)", 100, 1),
+    "non_transition_error": ("Error elsewhere (%)", 100, 1),
+}
+HEADLINE = tuple(ALL_METRICS)[:5]  # Table II's overall columns
 _FIELDS = {
     "schema": int, "name": str, "title": str, "simulated": bool, "parameters": dict, "versions": dict,
     "device": dict, "data": dict, "date": str, "seconds": (int, float), "rows": list, "notes": str,
@@ -241,12 +249,12 @@ def predictions(record: dict) -> dict[str, np.ndarray]:
 
 
 def rescore(record: dict, score) -> list[dict]:
-    """Rows computed again from the stored predictions; `score(truth, stages, person)` gives the metrics."""
+    """Rows computed again from the stored predictions; `score(truth, stages, person, recording)` gives the metrics."""
     arrays = predictions(record)
     known = [row for row in record["rows"] if row["system"] in arrays]
     return [
         {key: row[key] for key in ("system", "role")}
-        | score(arrays["truth"], arrays[row["system"]], arrays["person"])
+        | score(arrays["truth"], arrays[row["system"]], arrays["person"], arrays["recording"])
         for row in known
     ]
 
@@ -255,7 +263,7 @@ def table(record: dict, metrics=tuple(METRICS)):
     """A `DataFrame`, one line per system: "78.9 (76.1–81.5)" is a value and its 95 % confidence interval."""
     return _frame(
         {row["system"]: [_cell(row, metric) for metric in metrics] for row in record["rows"]},
-        [METRICS[metric][0] for metric in metrics],
+        [ALL_METRICS[metric][0] for metric in metrics],
     )
 
 
@@ -278,7 +286,7 @@ def _frame(lines: dict, columns: list[str]):
 
 def _cell(row: dict, metric: str) -> str:
     """Value and interval of a metric as text; empty where the row has no such metric."""
-    _, factor, decimals = METRICS[metric]
+    _, factor, decimals = ALL_METRICS[metric]
     ends = (row.get(metric), row.get(f"{metric}_low"), row.get(f"{metric}_high"))
     value, low, high = ("" if end is None else f"{factor * end:.{decimals}f}" for end in ends)
     return f"{value} ({low}–{high})" if low and high else value

@@ -17,32 +17,66 @@ from sleeplib.stages import UNSCORED
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """The recipe of SeqSleepNet, section V-B.
-
-    The paper says 10 passes and validation every 100 steps for SeqSleepNet, 20 and 500 for E2E-ARNN (`for_network`).
-    """
+    """The recipe of SeqSleepNet, section V-B. `for_network` knows those of the other systems of Table II."""
 
     learning_rate: float = 1e-4
     batch_size: int = 32  # sequences
     passes: int = 10  # over all overlapping sequences
     max_steps: int | None = None  # stop earlier
-    weight_decay: float = 1e-3  # lambda of eq. 15
+    weight_decay: float = 1e-3  # lambda of eq. 15, on what the network's `decayed` names
+    balanced: bool = False  # each stage equally often in the middle of a sequence, whose label alone counts
     validate_every: int = 100  # steps; the step of best validation accuracy is kept
     seed: int = 0
 
     @classmethod
-    def for_network(cls, name: str, **changes) -> "TrainingSettings":
-        """The paper's recipe for a network, with `changes`."""
-        paper = {"passes": 20, "validate_every": 500} if name == "e2e-arnn" else {}
-        return cls(**paper | changes)
+    def for_network(cls, name: str, variant: str = "paper", **changes) -> "TrainingSettings":
+        """The published recipe for a network, with `changes`.
+
+        The released program sums the loss over the 32 sequences of a batch instead of averaging: to Adam, that is a
+        penalty 32 times weaker.
+        """
+        released = {"weight_decay": 1e-3 / 32} if variant == "released" else {}
+        return cls(**RECIPES.get(name, {}) | released | changes)
+
+
+_ONE_EPOCH = {"passes": 20, "validate_every": 500}  # section V-C
+# The authors' earlier CNNs: 200 passes over balanced batches, 40 epochs of each stage (facts B2.6).
+_BALANCED = {"batch_size": 200, "passes": 200, "balanced": True, "validate_every": 50}
+
+# Where they differ from SeqSleepNet's. What is not published for a system is as for its nearest relative.
+RECIPES = {
+    "e2e-arnn": _ONE_EPOCH,
+    "multitask-e2e-arnn": _ONE_EPOCH,
+    "1-max-cnn": _BALANCED,
+    "multitask-1-max-cnn": _BALANCED,
+    "chambon": _BALANCED | {"learning_rate": 1e-3, "batch_size": 100},
+    "tsinalis": _BALANCED | {"batch_size": 100},
+    "deepsleepnet1": _BALANCED | {"batch_size": 100, "passes": 100},
+    "dong-dnn": _ONE_EPOCH,
+    "dong-mnn": _ONE_EPOCH,
+}
 
 
 def sequence_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Eqs. 14 and 15 without the regulariser.
+    """Eqs. 14 and 15 without the regulariser: cross-entropy averaged over positions and sequences.
 
-    Cross-entropy averaged over positions and sequences; unscored epochs do not count.
+    Of multitask networks, the sum of the three heads' (previous, current and next epoch). Unscored epochs do not count.
+
+    Parameters
+    ----------
+    logits : tensor (B, L, 5), or (B, L, H, 5) of H heads
+    labels : tensor (B, L + H - 1)
     """
-    return functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=UNSCORED)
+    heads = logits.unsqueeze(2) if logits.dim() == 3 else logits
+    truth = labels.unfold(1, heads.shape[2], 1)  # (B, L, H)
+    losses = [
+        functional.cross_entropy(
+            heads[:, :, h].flatten(0, 1), truth[:, :, h].flatten(), ignore_index=UNSCORED
+        )
+        for h in range(heads.shape[2])
+        if (truth[:, :, h] != UNSCORED).any()
+    ]
+    return torch.stack(losses).sum()
 
 
 @torch.no_grad()
@@ -51,8 +85,8 @@ def validation_accuracy(network, nights: Nights) -> float:
     mode, device = network.training, next(network.parameters()).device
     network.eval()
     right = total = 0
-    for images, labels in nights.split():
-        decided = network.decisions(images.to(device)).argmax(-1).cpu()
+    for inputs, labels in nights.split():
+        decided = network.decisions(inputs.to(device)).argmax(-1).cpu()
         truth = labels.unfold(0, decided.shape[1], 1)
         right += (decided == truth).sum().item()
         total += (truth != UNSCORED).sum().item()
@@ -76,7 +110,8 @@ def fit(
     Parameters
     ----------
     network : nn.Module
-        Of the SeqSleepNet family. Its per-bin normalisation is set from `train`.
+        One of `models.NETWORKS`. What it needs to know of its inputs before (their normalisation), it takes from
+        `train`.
     train, valid : Nights
         Of different persons.
     settings : TrainingSettings
@@ -88,22 +123,21 @@ def fit(
     list of dict
         `step`, `loss` (mean since the last entry), `accuracy` (validation), `seconds` at each validation.
     """
+    sequences = Sequences(
+        train, network.sequence_length, settings.batch_size, settings.seed, network.reach, settings.balanced
+    )
     torch.manual_seed(settings.seed)
     network.to(device).train()
-    network.normalise(*train.statistics())
-    # Adam's weight decay adds lambda * theta to the gradient: that is the gradient of lambda / 2 * |theta|^2 (eq. 15).
-    optimiser = torch.optim.Adam(
-        network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
-    )
-    sequences = Sequences(train, network.sequence_length, settings.batch_size, settings.seed)
+    network.adapt(train)
+    optimiser = torch.optim.Adam(_groups(network, settings.weight_decay), settings.learning_rate)
     steps = min(settings.passes * sequences.steps_per_pass, settings.max_steps or 10**12)
     state = Checkpoint(folder, network, optimiser, settings, train)
     started, losses = time.perf_counter() - state.seconds, []
 
     with tqdm(total=steps, initial=state.step, desc="training", unit="step", disable=not progress) as bar:
         while state.step < steps:
-            images, labels = sequences.batch(state.step)
-            loss = sequence_loss(network(images.to(device)), labels.to(device))
+            inputs, labels = sequences.batch(state.step)
+            loss = sequence_loss(network(inputs.to(device)), labels.to(device))
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
@@ -124,6 +158,21 @@ def fit(
     return state.history
 
 
+def _groups(network, weight_decay: float) -> list[dict]:
+    """Adam's parameters with and without L2 penalty.
+
+    Its weight decay adds lambda * theta to the gradient: the gradient of lambda / 2 * |theta|^2 (eq. 15).
+    """
+    chosen = {id(p) for p in network.decayed()}
+    learned = [p for p in network.parameters() if p.requires_grad]
+    parts = [[p for p in learned if (id(p) in chosen) == decayed] for decayed in (True, False)]
+    return [
+        {"params": part, "weight_decay": decay}
+        for part, decay in zip(parts, (weight_decay, 0.0), strict=True)
+        if part
+    ]
+
+
 class Checkpoint:
     """All that a run needs to go on: weights, optimiser, random state, step, the best weights so far and the history.
 
@@ -132,8 +181,8 @@ class Checkpoint:
 
     def __init__(self, folder, network, optimiser, settings: TrainingSettings, train: Nights):
         self.network, self.optimiser = network, optimiser
-        # The bins' statistics and the stages tell one set of training nights from another.
-        data = network.encoder.filterbank.mean.cpu().numpy().tobytes() + train.labels.numpy().tobytes()
+        # The inputs' mean and the stages tell one set of training nights from another.
+        data = train.statistics()[0].numpy().tobytes() + train.labels.numpy().tobytes()
         self.identity = {
             "training": asdict(settings),
             "network": asdict(network.settings),

@@ -3,26 +3,30 @@
 import dataclasses
 import importlib
 import inspect
+import json
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
-from sleeplib import cohorts
+from sleeplib import cohorts, models
 from sleeplib.analysis import metrics
 from sleeplib.experiments.book import cohorts_page, stage_book
+from sleeplib.models.features import FEATURES
+from sleeplib.training import TrainingSettings
 
 ROOT = Path(__file__).parents[1]
 MODULES = (
-    "models.seqsleepnet", "models.recurrent", "models.released", "models.weights", "training", "inference", "stages",
-    "signals", "preparation", "store", "sampling", "sampling.channels", "sampling.windows", "cohorts.splits",
-    "analysis.metrics",
+    "models.seqsleepnet", "models.recurrent", "models.released", "models.weights", "models.cnn", "models.deepsleepnet",
+    "models.dong", "models.features", "models.classical", "training", "inference", "stages", "signals", "preparation",
+    "store", "sampling", "sampling.channels", "sampling.windows", "cohorts.splits", "protocol", "analysis.metrics",
 )  # fmt: skip
 CHAPTERS = [
     "sleep_and_its_stages", "what_a_night_of_data_is", "real_nights", "staging_one_epoch", "staging_a_sequence",
-    "how_good_is_a_stager",
+    "the_family_of_stagers", "how_good_is_a_stager", "what_the_tables_teach",
 ]  # fmt: skip
 
 
@@ -33,6 +37,15 @@ def test_a_chapter_opens_with_its_goals_and_closes_with_exercises(name):
     exercises = re.findall(r"^`{3,}\{exercise\}.*\n:label: (\S+)", text, flags=re.M)
     solutions = re.findall(r"^`{3,}\{solution\} (\S+)\n:class: dropdown", text, flags=re.M)
     assert 2 <= len(exercises) <= 3 and sorted(exercises) == sorted(solutions)
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_code_in_hidden_solutions_runs(name):
+    text = (ROOT / f"book/{name}.md").read_text()
+    for fence, solution in re.findall(r"^(`{4,})\{solution\}.*\n((?s:.*?))\n\1$", text, flags=re.M):
+        assert fence
+        for code in re.findall(r"^```python\n((?s:.*?))^```$", solution, flags=re.M):
+            exec(compile(code, name, "exec"), {})
 
 
 def ledger():
@@ -141,6 +154,102 @@ def test_tables_typed_in_the_chapter_agree_with_the_manifests():
             assert f"`{name}`" in row or f"`-{name.partition('-')[2]}`" in row
     left_out = {name: len(m.exclude) for name, m in known.items() if m.exclude}
     assert left_out == {"chat": 2, "hpap": 8, "mesa": 2, "mros": 16}, "the chapter names these numbers"
+
+
+def rows_of(chapter: str, columns: int) -> list[list[str]]:
+    """Cells of the tables of a chapter with so many columns."""
+    lines = (ROOT / f"book/{chapter}.md").read_text().splitlines()
+    cells = [
+        [cell.strip() for cell in line.strip("| ").split(" | ")] for line in lines if line.startswith("| ")
+    ]
+    return [row for row in cells if len(row) == columns]
+
+
+def test_the_family_has_every_system_with_its_parameters_and_its_recipe():
+    rows = {row[0]: row for row in rows_of("the_family_of_stagers", 5) if row[0].startswith("`")}
+    named = {name for cell in rows for name in re.findall(r"`([\w-]+)`", cell)}
+    assert named == {*models.NETWORKS, *models.CLASSICAL}
+    assert rows["`dong-dnn`"][1] == f"{len(FEATURES)} features per channel"
+    for name in models.NETWORKS:
+        with torch.device("meta"):
+            count = sum(p.numel() for p in models.build(name).parameters())
+        assert rows[f"`{name}`"][3] == f"{count:,}"
+    recipes = [row for row in rows_of("the_family_of_stagers", 6) if row[0].startswith("`")]
+    assert len(recipes) == 8
+    for name, batch, passes, rate, balanced, _ in recipes:
+        settings = TrainingSettings.for_network(name.strip("`"))
+        assert (int(passes), float(rate)) == (settings.passes, settings.learning_rate)
+        assert (balanced == "yes") == settings.balanced
+        size, unit = batch.split()
+        length = 1 if unit == "sequences" else models.build(name.strip("`")).sequence_length
+        assert name == "`chambon`" or int(size) == settings.batch_size * length
+    like = {
+        "tsinalis": ("chambon", {"learning_rate": 1e-4}),
+        "dong-dnn": ("e2e-arnn", {}),
+        "dong-mnn": ("e2e-arnn", {}),
+    }
+    for name, (other, changes) in like.items():
+        assert TrainingSettings.for_network(name) == TrainingSettings.for_network(other, **changes)
+
+
+@pytest.fixture(scope="module")
+def published():
+    return json.loads((ROOT / "book/facts/published_seqsleepnet.json").read_text())
+
+
+def test_published_tables_in_the_chapter_are_the_facts(published):
+    def printed(*values):
+        return ["–" if v is None else f"{v:.{d}f}" for v, d in values]
+
+    facts = {row["label"]: row for row in published["table_ii"]}
+    overall = [row for row in rows_of("what_the_tables_teach", 7) if row[0] in facts]
+    assert [row[0] for row in overall] == list(facts) and len(facts) == 20
+    digits = {"accuracy": 1, "kappa": 3, "macro_f1": 1, "mean_sensitivity": 1, "mean_specificity": 1}
+    for label, persons, *values in overall:
+        fact = facts[label]
+        assert int(persons) == fact["persons"] and values == printed(
+            *((fact[k], d) for k, d in digits.items())
+        )
+    stages = [row for row in rows_of("what_the_tables_teach", 6) if row[0] in facts]
+    assert [row[0] for row in stages] == [label for label, row in facts.items() if row["sensitivity"]]
+    for label, *cells in stages:
+        pairs = zip(facts[label]["sensitivity"], facts[label]["selectivity"], strict=True)
+        assert cells == [f"{a:.1f}/{b:.1f}" for a, b in pairs]
+    depth = {row[0]: row[1:] for row in rows_of("what_the_tables_teach", 4) if row[0] in ("1", "2")}
+    for row in published["table_iii"]:
+        assert float(depth[str(row["depth"])][row["sequence_length"] // 10 - 1]) == row["accuracy"]
+    at = published["transitions"]
+    places = {row[0]: row[1:] for row in rows_of("what_the_tables_teach", 4)}
+    assert places["at a transition"] == [f"{at[k]} %" for k in ("share", "error", "share_of_errors")]
+    assert places["elsewhere"] == [
+        f"{at['non_transition_' + k]} %" for k in ("share", "error", "share_of_errors")
+    ]
+    pairs = [row for row in rows_of("what_the_tables_teach", 3) if " − " in row[0]]
+    assert len(pairs) == 5
+    for pair, _, points in pairs:
+        first, second = (facts[label]["accuracy"] for label in pair.split(" − "))
+        assert float(points) == round(first - second, 1)
+    counts = dict(zip(published["stages"], published["cohort"]["labels"], strict=True))
+    assert sum(counts.values()) == published["cohort"]["epochs"] == 228_870
+    says = [row for row in rows_of("what_the_tables_teach", 2) if row[0] in facts]
+    assert len(says) == 7
+    for label, ratio in says:
+        assert float(ratio) == round(facts[label]["sensitivity"][1] / facts[label]["selectivity"][1], 2)
+
+
+def test_published_facts_are_those_of_the_vectors(published, shared):
+    vectors = json.loads((shared / "reference/vectors/published_numbers.json").read_text())
+    names = {"acc": "accuracy", "kappa": "kappa", "mf1": "macro_f1", "sens": "mean_sensitivity",
+             "spec": "mean_specificity", "class_sens": "sensitivity", "class_sel": "selectivity"}  # fmt: skip
+    rows = {
+        row["label"].removesuffix(" et al."): row for row in published["table_ii"] if row["persons"] == 200
+    }
+    assert rows.keys() == vectors["seqsleepnet_table2"].keys()
+    for label, theirs in vectors["seqsleepnet_table2"].items():
+        assert {names[key]: value for key, value in theirs.items()} == {
+            key: rows[label][key] for key in names.values()
+        }
+    assert published["cohort"]["labels"] == vectors["mass_reference_counts_estimate"]["counts"]
 
 
 def test_drawings_are_those_of_the_script(tmp_path):

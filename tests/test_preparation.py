@@ -54,8 +54,8 @@ def test_what_is_stored_is_what_was_prepared(root):
 def test_nights_in_memory_are_those_of_the_store_end_to_end(root):
     prepared, _ = prepare(MANIFEST, root / "files", root / "store", progress=False)
     nights = Nights.from_store(prepared, [2, 0])
-    assert nights.lengths == [5, 5] and nights.images.shape == (10, 2, 29, 129)
-    assert np.array_equal(nights.images[5:], prepared.images(0))
+    assert nights.lengths == [5, 5] and nights.inputs.shape == (10, 2, 29, 129)
+    assert np.array_equal(nights.inputs[5:], prepared.images(0))
     assert nights.labels.tolist() == [*prepared.stages(2), *prepared.stages(0)]
 
 
@@ -216,7 +216,7 @@ def test_standardised_images_through_the_store(root):
     assert np.abs(standard.images(1).mean(axis=(0, 2))).max() < 1e-3
     assert np.abs(standard.images(1).std(axis=(0, 2)) - 1).max() < 1e-3
     nights = Nights.from_store(standard, [1])
-    assert np.array_equal(nights.images, standard.images(1))
+    assert np.array_equal(nights.inputs, standard.images(1))
 
 
 def test_an_index_from_before_standardised_images_means_decibels(root):

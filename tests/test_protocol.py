@@ -1,10 +1,12 @@
 """From a store to scored predictions, resumable, and never on persons that were seen."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from sleeplib import cohorts, protocol, store
+from sleeplib import cohorts, inference, protocol, store
 from sleeplib import preparation as preparation_of
 from sleeplib.errors import SleeplibError
 from sleeplib.models import weights
@@ -104,6 +106,81 @@ def test_assess_leaves_out_persons_that_were_seen(nights, tmp_path):
     network.preparation = preparation_of.Preparation({"EEG": "C4"}, rate=50.0, epoch_seconds=5.0)
     with pytest.raises(SleeplibError, match=r"rate 100\.0, the network needs 50\.0"):
         protocol.assess(network, nights, nights)
+
+
+ALL = [
+    protocol.System("SeqSleepNet-5", "seqsleepnet", SMALL | {"sequence_length": 5}),
+    protocol.System("released", "seqsleepnet", SMALL | {"sequence_length": 5}, variant="released"),
+    protocol.System("E2E-DeepSleepNet-5", "e2e-deepsleepnet", {"hidden": 8, "sequence_length": 5}),
+    protocol.System("Multitask E2E-ARNN", "multitask-e2e-arnn", SMALL),
+    protocol.System(
+        "Multitask 1-max",
+        "multitask-1-max-cnn",
+        {"features": 8, "kernels": (2, 3, 4), "pretraining_steps": 2},
+    ),
+    protocol.System("1-max", "1-max-cnn", {"features": 8, "kernels": (2, 3, 4), "pretraining_steps": 2}),
+    protocol.System("E2E-ARNN", "e2e-arnn", SMALL),
+    protocol.System("DeepSleepNet1", "deepsleepnet1"),
+    protocol.System("Chambon", "chambon"),
+    protocol.System("Tsinalis", "tsinalis", {"dense": 8}),
+    protocol.System("MNN", "dong-mnn"),
+    protocol.System("DNN", "dong-dnn"),
+]
+CLASSICAL = [protocol.System("forest", "random-forest", {"trees": 10}), protocol.System("SVM", "svm")]
+
+
+def quick(system):
+    return replace(system, training={"max_steps": 2, "learning_rate": 1e-3})
+
+
+def test_every_system_trains_stages_and_goes_into_one_table(nights, tmp_path):
+    split = cohorts.split(nights.persons, 1, 1)
+    systems = [*map(quick, ALL), *CLASSICAL, *protocol.BASELINES]
+    predictions = protocol.evaluate(nights, [split], systems, tmp_path, progress=False)
+    rows = predictions.rows(systems)
+    assert [row["system"] for row in rows] == [s.label for s in systems]
+    for row in rows:
+        assert row["n_epochs"] == 60 and 0 <= row["accuracy"] <= 1 and "transition_error" in row
+        assert np.isfinite(predictions.posteriors[row["system"]]).all()
+        assert np.allclose(predictions.posteriors[row["system"]].sum(1), 1, atol=1e-4)
+    forest = next(row for row in rows if row["system"] == "forest")
+    assert forest["accuracy"] > 0.8, "power alone tells these toy stages"
+
+
+@pytest.mark.parametrize("system", [ALL[3], ALL[7]], ids=["images", "signals"])
+def test_a_recording_is_staged_as_its_prepared_night_is(nights, tmp_path, system):
+    network = protocol.train(
+        nights, cohorts.split(nights.persons, 1, 1), quick(system), tmp_path, progress=False
+    )
+    x = nights.epochs(0)[:, 0].ravel().astype(np.float64)
+    staged = inference.stage(Recording([x], [100.0], ["C4"], id="n0"), network)
+    stored = protocol._stage(nights, [0], network)[0]
+    assert np.allclose(staged, stored, atol=1e-4)
+
+
+def test_weights_that_come_with_the_project_are_used_where_they_fit(nights, tmp_path, monkeypatch):
+    split, system = cohorts.split(nights.persons, 1, 1), quick(ALL[6])
+    protocol.train(nights, split, system, tmp_path / "kept" / system.slug, progress=False)
+    assert protocol.trained(nights, split, system, tmp_path / "kept") == tmp_path / "kept/e2e-arnn"
+    others = {
+        "other persons": (cohorts.split(nights.persons, 1, 1, seed=1), system),
+        "another recipe": (split, replace(system, training={"max_steps": 3})),
+        "other settings": (split, replace(system, settings=SMALL | {"filters": 9})),
+        "the other variant": (split, replace(system, variant="released")),
+    }
+    for which, (persons, wanted) in others.items():
+        assert protocol.trained(nights, persons, wanted, tmp_path / "kept") is None, which
+    with monkeypatch.context() as patch:
+        patch.setattr(protocol.simulator, "version", lambda: "another")
+        assert protocol.trained(nights, split, system, tmp_path / "kept") is None
+    trained = protocol.evaluate(nights, [split], [system], tmp_path / "runs", progress=False)
+    monkeypatch.setattr(protocol, "fit", lambda *a, **k: pytest.fail("trained again"))
+    used = protocol.evaluate(
+        nights, [split], [system], tmp_path / "new", progress=False, weights_folder=tmp_path / "kept"
+    )
+    assert np.array_equal(used.posteriors["E2E-ARNN"], trained.posteriors["E2E-ARNN"])
+    assert used.folders["E2E-ARNN"] == [tmp_path / "kept/e2e-arnn"]
+    assert protocol.history(used.folders["E2E-ARNN"][0])[-1]["step"] == 2
 
 
 def test_a_description_names_what_a_record_needs(nights, tmp_path):

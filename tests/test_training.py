@@ -37,8 +37,19 @@ def test_defaults_are_the_papers():
         1e-3,
         100,
     )
-    e2e = TrainingSettings.for_network("e2e-arnn", seed=3)
-    assert (e2e.passes, e2e.validate_every, e2e.seed) == (20, 500, 3)
+    for name in ("e2e-arnn", "multitask-e2e-arnn"):
+        e2e = TrainingSettings.for_network(name, seed=3)
+        assert (e2e.passes, e2e.validate_every, e2e.seed, e2e.balanced) == (20, 500, 3, False)
+    cnn = TrainingSettings.for_network("1-max-cnn")
+    assert (cnn.learning_rate, cnn.batch_size, cnn.passes, cnn.validate_every, cnn.balanced) == (
+        1e-4,
+        200,
+        200,
+        50,
+        True,
+    )
+    assert TrainingSettings.for_network("seqsleepnet", "released").weight_decay * 32 == pytest.approx(1e-3)
+    assert training.RECIPES.keys() <= models.NETWORKS.keys()
 
 
 def test_sequence_loss_equals_equation_14():
@@ -48,6 +59,42 @@ def test_sequence_loss_equals_equation_14():
         -np.mean([np.log(p[n, position, labels[n, position]]) for position in range(4)]) for n in range(3)
     ]
     assert training.sequence_loss(logits, labels).item() == pytest.approx(np.mean(each))
+
+
+def test_the_multitask_loss_is_the_sum_of_three_cross_entropies():
+    logits, labels = torch.randn(6, 1, 3, 5, dtype=torch.float64), torch.randint(0, 5, (6, 3))
+    labels[2, 0] = 9  # a neighbour that nobody scored
+    p, expected = logits.softmax(-1).numpy(), 0
+    for head in range(3):
+        rows = [n for n in range(6) if labels[n, head] != 9]
+        expected -= np.mean([np.log(p[n, 0, head, labels[n, head]]) for n in rows])
+    assert training.sequence_loss(logits, labels).item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    "name, variant", [(n, v) for v, networks in models.VARIANTS.items() for n in networks]
+)
+def test_the_penalty_is_on_what_a_network_names(name, variant):
+    shape = {"channels": 1, "samples": 500} if name in models.ON_SIGNALS else SHAPE
+    kernels = {"kernels": (2, 3, 4), "features": 5} if "1-max" in name else {}
+    small = {"dense": 5, "context": 3} if name == "tsinalis" else {}
+    net = models.build(name, variant=variant, **shape, **kernels, **small)
+    groups = training._groups(net, 0.5)
+    decayed = {id(p) for g in groups if g["weight_decay"] == 0.5 for p in g["params"]}
+    assert decayed == {id(p) for p in net.decayed() if p.requires_grad}
+    assert sum(len(g["params"]) for g in groups) == sum(p.requires_grad for p in net.parameters())
+    names = {n for n, p in net.named_parameters() if id(p) in decayed}
+    everything = {n for n, p in net.named_parameters() if p.requires_grad}
+    expected = {
+        "deepsleepnet1": {"encoder.small.0.0.weight"},
+        "e2e-deepsleepnet": {"encoder.small.0.0.weight"},
+        "1-max-cnn": {"classify.weight", "classify.bias"},
+        "multitask-1-max-cnn": {"classify.weight", "classify.bias"},
+        "chambon": set(), "tsinalis": set(),
+    }.get(name, everything)  # fmt: skip
+    if variant == "released":
+        expected = {n for n in everything if "filterbank" not in n}
+    assert names == expected
 
 
 def test_unscored_epochs_do_not_enter_the_loss():

@@ -500,6 +500,61 @@ def schemes():
     d.save("schemes")
 
 
+def family():
+    """The systems of Table II: what goes in (colour), what comes out (row), what grew out of what (line)."""
+    features, signal, image = "#fbeccb", "#dcefe6", "#dfe8f2"
+    columns, width, height, gap = (12, 120, 228, 336), 102, 44, 88
+    rows = (
+        (
+            "one epoch's features in, one stage out",
+            ((0, "Dong", "DNN"), (1, "random", "forest"), (2, "SVM", "")),
+        ),
+        (
+            "an epoch with its neighbours in, one stage out",
+            ((1, "Chambon", "et al."), (2, "Tsinalis", "et al.")),
+        ),
+        (
+            "one epoch in, one stage out",
+            ((1, "DeepSleep-", "Net1"), (2, "E2E-ARNN", ""), (3, "1-max CNN", "")),
+        ),
+        ("one epoch in, three stages out", ((2, "multitask", "E2E-ARNN"), (3, "multitask", "1-max"))),
+        (
+            "a sequence in, all its stages out",
+            ((0, "Dong", "MNN"), (1, "E2E-Deep-", "SleepNet"), (2, "SeqSleep-", "Net")),
+        ),
+    )
+    fills = {0: dict.fromkeys(range(3), features), 1: dict.fromkeys(range(3), signal)}
+    other = {0: features, 1: signal, 2: image, 3: image}
+    d = Drawing(450, 516, "The systems of Table II as a family")
+    top = [40 + gap * r for r in range(len(rows))]
+    for column, first, last in ((0, 0, 4), (1, 2, 4), (3, 2, 3)):
+        x = columns[column] + width / 2
+        d.arrow(x, top[first] + height, x, top[last] - 2)
+    x = columns[2]
+    d.arrow(x + 61, top[2] + height, x + 61, top[3] - 2)
+    d.arrow(x + 9, top[2] + height, x + 9, top[4] - 2)
+    for r, (scheme, members) in enumerate(rows):
+        d.box(10, top[r] - 27, 8.0 + 7.1 * len(scheme), 17, fill=PAPER, stroke="none")
+        d.text(14, top[r] - 13, scheme, size=14.6, weight="bold")
+        for column, *words in members:
+            left = columns[column] + (20 if (r, column) == (3, 2) else 0)
+            w = width - (left - columns[column])
+            d.box(left, top[r], w, height, fill=fills.get(r, other)[column], stroke="#9fb4cc")
+            words = [word for word in words if word]
+            for i, word in enumerate(words):
+                d.text(left + w / 2, top[r] + (27 if len(words) == 1 else 18 + 18 * i), word, "middle", 15)
+    y = top[-1] + height + 32
+    for x, fill, word in (
+        (14, features, "hand-crafted features"),
+        (196, signal, "raw signal"),
+        (304, image, "image"),
+    ):
+        d.box(x, y - 13, 16, 16, fill=fill, stroke="#9fb4cc", radius=3)
+        d.text(x + 22, y, word, size=14.5, colour=GREY)
+    d.text(14, y + 26, "line: the same view of an epoch, used again", size=14.5, colour=GREY)
+    d.save("family")
+
+
 if __name__ == "__main__":
     for draw in (
         stages,
@@ -513,5 +568,6 @@ if __name__ == "__main__":
         confusion,
         splitting,
         schemes,
+        family,
     ):
         draw()

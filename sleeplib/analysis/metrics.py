@@ -227,7 +227,14 @@ REGISTRY = {
         ),
     )
 }  # fmt: skip
-HEADLINE = {"accuracy": accuracy, "kappa": kappa, "macro_f1": macro_f1}
+# The five overall columns of SeqSleepNet's Table II, in its order.
+HEADLINE = {
+    "accuracy": accuracy,
+    "kappa": kappa,
+    "macro_f1": macro_f1,
+    "mean_sensitivity": mean_sensitivity,
+    "mean_specificity": mean_specificity,
+}
 
 
 def measure(truth, predicted, recording=None) -> dict[str, np.ndarray]:

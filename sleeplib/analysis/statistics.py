@@ -77,7 +77,7 @@ def _interval(resampled: np.ndarray, level: float) -> np.ndarray:
     return np.nanquantile(resampled, [tail, 1 - tail], axis=0)
 
 
-def score(truth, predicted, person, seed: int = 0) -> dict:
+def score(truth, predicted, person, recording=None, seed: int = 0) -> dict:
     """All numbers about one system's predictions, pooled over epochs, as a row of a result record.
 
     Parameters
@@ -85,19 +85,26 @@ def score(truth, predicted, person, seed: int = 0) -> dict:
     truth, predicted : arrays (N,)
         Stages; epochs with an unscored truth are left out.
     person : array (N,)
+    recording : array (N,), optional
+        Whose epochs are in their order and complete; needed for the errors at transitions.
 
     Returns
     -------
     dict
-        `accuracy`, `kappa`, `macro_f1`, each with `_low` and `_high` (95 %, persons resampled), `sensitivity`,
-        `selectivity` and `f1` per stage, `confusion`, `n_epochs`, `n_persons`.
+        The five of `metrics.HEADLINE` and, with `recording`, `transition_error` and `non_transition_error`, each with
+        `_low` and `_high` (95 %, persons resampled); `sensitivity`, `selectivity` and `f1` per stage, `confusion`,
+        `n_epochs`, `n_persons`.
     """
     confusions = confusions_by_person(truth, predicted, person)
-    pooled = confusions.sum(0)
+    measured = [(name, metric, confusions) for name, metric in metrics.HEADLINE.items()]
+    if recording is not None:
+        counts = transitions_by_person(truth, predicted, person, recording)
+        measured += [(n, metrics.REGISTRY[n], counts) for n in ("transition_error", "non_transition_error")]
     row = {}
-    for name, metric in metrics.HEADLINE.items():
-        value, low, high = bootstrap_by_person(metric, confusions, seed=seed)
+    for name, metric, counts in measured:
+        value, low, high = bootstrap_by_person(metric, counts, seed=seed)
         row |= {name: _number(value), f"{name}_low": _number(low), f"{name}_high": _number(high)}
+    pooled = confusions.sum(0)
     for name in ("sensitivity", "selectivity", "f1"):
         values = getattr(metrics, name)(pooled)
         row[name] = [_number(v) for v in values]

@@ -1,17 +1,18 @@
-"""The commands that work with networks: `train | evaluate | run`."""
+"""The commands that work with networks: `train | evaluate | crossvalidate | run`."""
 
 import time
 from pathlib import Path
 
-from sleeplib.cli.common import add_command, add_set, number, positive, seed, values
+from sleeplib.cli.common import add_backend, add_command, add_jobs, add_set, number, positive, seed, values
+from sleeplib.errors import SleeplibError
 
 
 def add_train(commands) -> None:
     """Options of `sleeplib train`."""
     command = add_command(commands, "train", train, "train a network on a store")
-    from sleeplib.models import TRAINABLE
+    from sleeplib.models import NETWORKS, VARIANTS
 
-    command.add_argument("network", choices=TRAINABLE, help="which network")
+    command.add_argument("network", choices=NETWORKS, help="which network")
     command.add_argument("--store", type=Path, required=True, help="folder made by `sleeplib prepare`")
     command.add_argument(
         "--out", type=Path, required=True, help="folder of the run: checkpoint, weights, card, history"
@@ -29,8 +30,13 @@ def add_train(commands) -> None:
         "--steps", type=positive, help="stop after this many steps (default: the passes decide)"
     )
     command.add_argument("--passes", type=positive, help="passes over all sequences (default: the paper's)")
-    command.add_argument("--learning-rate", type=number(float, 0, 1), default=1e-4)
-    command.add_argument("--batch-size", type=positive, default=32, help="sequences in a batch")
+    command.add_argument(
+        "--learning-rate", type=number(float, 0, 1), help="default: the network's own recipe"
+    )
+    command.add_argument("--batch-size", type=positive, help="sequences in a batch (default: the recipe's)")
+    command.add_argument(
+        "--variant", choices=VARIANTS, default="paper", help="the paper's text, or what its authors released"
+    )
     command.add_argument(
         "--device", help="torch's name of it, such as cpu or cuda (default: a GPU where there is one)"
     )
@@ -50,15 +56,16 @@ def train(a) -> None:
     from sleeplib.store import Store
 
     store = Store(a.store)
-    recipe = {"learning_rate": a.learning_rate, "batch_size": a.batch_size, "seed": a.seed}
-    recipe |= {
-        name: value for name, value in (("max_steps", a.steps), ("passes", a.passes)) if value is not None
-    }
+    recipe = {
+        "learning_rate": a.learning_rate, "batch_size": a.batch_size, "max_steps": a.steps, "passes": a.passes,
+        "seed": a.seed,
+    }  # fmt: skip
+    recipe = {name: value for name, value in recipe.items() if value is not None}
     if a.split:
         split = cohorts.splits.read_split(a.split, store.ids, store.groups, store.cohort)
     else:
         split = cohorts.split(store.groups, a.valid_persons, a.test_persons, a.seed)
-    system = protocol.System(a.network, a.network, values(a.set), recipe)
+    system = protocol.System(a.network, a.network, values(a.set), recipe, variant=a.variant)
     network = protocol.train(store, split, system, a.out, device=a.device)
     print(
         f"validation accuracy {100 * network.card['validation_accuracy']:.1f} "
@@ -71,8 +78,8 @@ def add_evaluate(commands) -> None:
     command = add_command(
         commands, "evaluate", evaluate, "score a trained network on persons it has never seen"
     )
-    command.add_argument("weights", type=Path, help="a .safetensors file with its card")
-    command.add_argument("--store", type=Path, required=True, help="folder of prepared nights to stage")
+    command.add_argument("weights", type=Path, nargs="?", help="a .safetensors file with its card")
+    command.add_argument("--store", type=Path, help="folder of prepared nights to stage")
     command.add_argument(
         "--train-store",
         type=Path,
@@ -81,6 +88,10 @@ def add_evaluate(commands) -> None:
     command.add_argument(
         "--record", type=Path, help="also write a result record NAME.json and its predictions NAME.npz"
     )
+    command.add_argument(
+        "--rescore", type=Path, metavar="RECORD",
+        help="instead: compute all numbers of a result record again from its stored predictions",
+    )  # fmt: skip
 
 
 def evaluate(a) -> None:
@@ -88,6 +99,11 @@ def evaluate(a) -> None:
 
     They come with 95 % intervals by person, beside the majority class and a linear discriminant on band powers.
     """
+    if a.rescore:
+        _rescore(a)
+        return
+    if not (a.weights and a.store):
+        raise SleeplibError("evaluate needs weights and --store, or --rescore RECORD")
     from sleeplib import protocol, results
     from sleeplib.models import weights
     from sleeplib.store import Store
@@ -111,6 +127,110 @@ def evaluate(a) -> None:
     if a.record:
         record |= {"seconds": time.perf_counter() - started, "predictions": predictions.arrays()}
         print(f"record in {results.write(a.record.stem, folder=a.record.parent, **record)}")
+
+
+def _rescore(a) -> None:
+    """Print a record's table as its predictions give it now, and refuse it if a number is another than it was."""
+    if a.weights or a.store or a.record:
+        raise SleeplibError(
+            "--rescore reads a record and nothing else; leave weights, --store and --record away"
+        )
+    import numpy as np
+
+    from sleeplib import results
+    from sleeplib.analysis import statistics
+
+    record = results.load(a.rescore)
+    rows = results.rescore(record, statistics.score)
+    print(f"{record['title']}: pooled, 95 % intervals by person")
+    overall = [metric for metric in results.ALL_METRICS if any(row.get(metric) is not None for row in rows)]
+    print(results.table({"rows": rows}, overall).to_string())
+    for quantity in ("sensitivity", "selectivity"):
+        print(f"\n{quantity} (%)\n{results.stage_table({'rows': rows}, quantity).to_string()}")
+    stored = {row["system"]: row for row in record["rows"]}
+    differing = [
+        f"{row['system']}: {key} {stored[row['system']][key]} is now {value}"
+        for row in rows
+        for key, value in row.items()
+        if isinstance(value, float) and key in stored[row["system"]]
+        and not np.isclose(value, np.float64(stored[row["system"]][key]), rtol=0, atol=1e-9)
+    ]  # fmt: skip
+    if differing:
+        raise SleeplibError(f"{a.rescore}: {len(differing)} numbers differ from the record's; {differing[0]}")
+    print(f"\nthe record's numbers follow from its predictions: {len(rows)} systems, nothing trained")
+
+
+def add_crossvalidate(commands) -> None:
+    """Options of `sleeplib crossvalidate`."""
+    command = add_command(
+        commands, "crossvalidate", crossvalidate, "train and test systems on folds by person, scores pooled"
+    )
+    from sleeplib.models import CLASSICAL, NETWORKS
+
+    command.add_argument(
+        "networks",
+        nargs="+",
+        choices=(*NETWORKS, *CLASSICAL),
+        metavar="NETWORK",
+        help="names, such as seqsleepnet",
+    )
+    command.add_argument("--store", type=Path, required=True, help="folder made by `sleeplib prepare`")
+    command.add_argument(
+        "--runs", type=Path, required=True, help="folder of checkpoints, weights and predictions"
+    )
+    command.add_argument(
+        "--record", type=Path, required=True, help="result record NAME.json, with its predictions in NAME.npz"
+    )
+    command.add_argument("-k", "--folds", type=positive, default=20, help="how many (default: 20)")
+    command.add_argument(
+        "--published", type=Path, help="instead: the authors' folds for MASS, their data_split_eval.mat"
+    )
+    command.add_argument(
+        "--valid-persons", type=positive, default=1, help="persons of each fold to choose the best step by"
+    )
+    command.add_argument(
+        "--steps", type=positive, help="stop each training after this many (default: the recipes' passes)"
+    )
+    command.add_argument("--learning-rate", type=number(float, 0, 1), help="default: each network's recipe")
+    add_jobs(command)
+    add_backend(command)
+    command.add_argument("--seed", type=seed, default=0, help="of folds, weights, batches and dropout")
+
+
+def crossvalidate(a) -> None:
+    """Cross-validate networks by person: each night is predicted by a network that never saw its person.
+
+    Scores are pooled over all folds. Every training is kept in the folder of the runs; the same command goes on where
+    an interrupted one stopped. The two baselines of every table are added.
+    """
+    from sleeplib import cohorts, models, protocol, results
+    from sleeplib.store import Store
+
+    started, store = time.perf_counter(), Store(a.store)
+    if not a.published:
+        folds = cohorts.folds(store.groups, a.folds, a.valid_persons, a.seed)
+    else:
+        published = cohorts.splits.read_seqsleepnet_folds(a.published)
+        folds = cohorts.splits.assign_folds(published, store.ids, store.groups)
+    recipe = {"learning_rate": a.learning_rate, "max_steps": a.steps, "seed": a.seed}
+    recipe = {key: value for key, value in recipe.items() if value is not None}
+    systems = [
+        protocol.System(name, name, training={} if name in models.CLASSICAL else recipe)
+        for name in dict.fromkeys(a.networks)
+        if name not in {baseline.network for baseline in protocol.BASELINES}
+    ]
+    systems += protocol.BASELINES
+    predictions = protocol.evaluate(store, folds, systems, a.runs, a.jobs, backend=a.backend)
+    path = results.write(
+        a.record.stem, folder=a.record.parent, simulated=store.simulated,
+        title=f"{len(folds)}-fold cross-validation, {store.title}",
+        parameters=recipe
+        | {"folds": len(folds), "published": str(a.published or ""), "valid_persons": a.valid_persons},
+        data=protocol.describe(store, predictions), rows=predictions.rows(systems),
+        seconds=time.perf_counter() - started, predictions=predictions.arrays(),
+    )  # fmt: skip
+    print(results.table(results.load(path)).to_string())
+    print(f"record in {path}")
 
 
 def add_run(commands) -> None:
@@ -144,4 +264,4 @@ def run(a) -> None:
         experiments.run(a.profile, a.notebooks, values(a.set), force=a.force)
 
 
-COMMANDS = (add_train, add_evaluate, add_run)
+COMMANDS = (add_train, add_evaluate, add_crossvalidate, add_run)

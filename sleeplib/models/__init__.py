@@ -16,13 +16,9 @@ NETWORKS = {
     "e2e-deepsleepnet": ("deepsleepnet", "E2EDeepSleepNet", "E2EDeepSleepNetSettings"),
     "chambon": ("cnn", "Chambon", "ChambonSettings"),
     "tsinalis": ("cnn", "Tsinalis", "TsinalisSettings"),
+    "dong-dnn": ("dong", "DongDNN", "DongDNNSettings"),
+    "dong-mnn": ("dong", "DongMNN", "DongMNNSettings"),
 }
-
-# Those that take raw signals `(B, L, C, T)`; the others take images `(B, L, C, T, F)`.
-SIGNAL_NETWORKS = ("deepsleepnet1", "e2e-deepsleepnet", "chambon", "tsinalis")
-
-# Those that `sleeplib train` can train so far: on images, one decision for each epoch and position.
-TRAINABLE = ("e2e-arnn", "seqsleepnet")
 
 # The networks again where the authors' released code differs from the text.
 RELEASED = {
@@ -33,15 +29,33 @@ RELEASED = {
 
 VARIANTS = {"paper": NETWORKS, "released": RELEASED}
 
-# Baselines without a network: `fit(nights)`, then `posteriors(images)`.
-CLASSICAL = {"majority": "Majority", "band-power-lda": "BandPowerLDA"}
+# Baselines without a network: `fit(nights, rate)`, then `posteriors(inputs)`.
+CLASSICAL = {
+    "majority": "Majority",
+    "band-power-lda": "BandPowerLDA",
+    "random-forest": "RandomForest",
+    "svm": "SVM",
+}
+
+# Who takes raw signals `(B, L, C, T)`; all others take images `(B, L, C, T, F)`.
+ON_SIGNALS = (
+    *("deepsleepnet1", "e2e-deepsleepnet", "chambon", "tsinalis", "dong-dnn", "dong-mnn"),
+    *("random-forest", "svm"),
+)
 
 
-def baseline(name: str):
+def baseline(name: str, **settings):
     """An unfitted classical baseline, one of `CLASSICAL`."""
     if name not in CLASSICAL:
         raise SleeplibError(f"no baseline is called {name!r}; there are {', '.join(CLASSICAL)}")
-    return getattr(import_module("sleeplib.models.classical"), CLASSICAL[name])()
+    return getattr(import_module("sleeplib.models.classical"), CLASSICAL[name])(**settings)
+
+
+def shape(name: str, inputs) -> dict[str, int]:
+    """The settings of a network that follow from its inputs, images `(E, C, T, F)` or signals `(E, C, S)`."""
+    if name in ON_SIGNALS:
+        return {"channels": inputs.shape[1], "samples": inputs.shape[2]}
+    return {"channels": inputs.shape[1], "frames": inputs.shape[2], "bins": inputs.shape[3]}
 
 
 def build(name: str, variant: str = "paper", **settings):

@@ -1,21 +1,22 @@
-"""The simple baselines that stand in every table: the majority class, and a linear discriminant on band powers."""
+"""The simple baselines that stand in every table: chance, a linear discriminant on band powers, and the two classifiers
+on hand-crafted features that Table II of Phan et al. (2019) has from Dong et al. (2017).
+
+All have `fit(nights, rate)` and `posteriors(inputs)`. Majority and BandPowerLDA take images, the others signals.
+"""
 
 import numpy as np
 import torch
+from scipy.special import softmax
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+from sklearn.utils import resample
 
+from sleeplib.models.features import BANDS, hand_crafted
 from sleeplib.sampling import Nights
 from sleeplib.stages import STAGES, UNSCORED
-
-# Hz, lower bound included; the field's usual bands.
-BANDS = {
-    "delta": (0.5, 4),
-    "theta": (4, 8),
-    "alpha": (8, 12),
-    "sigma": (12, 16),
-    "beta": (16, 30),
-    "gamma": (30, 45),
-}
 
 
 def band_powers(images: torch.Tensor, rate: float = 100.0) -> np.ndarray:
@@ -29,6 +30,13 @@ def band_powers(images: torch.Tensor, rate: float = 100.0) -> np.ndarray:
     return 10 * torch.log10(torch.stack(bands, dim=-1)).flatten(1).numpy()
 
 
+def of_all_stages(known: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Posteriors `(N, len(classes))` -> `(N, 5)`; a stage that training lacked has 0."""
+    result = np.zeros((len(known), len(STAGES)), np.float32)
+    result[:, classes] = known
+    return result
+
+
 class Majority:
     """Chance with knowledge of the stage shares: always the most frequent stage of the training nights."""
 
@@ -38,9 +46,9 @@ class Majority:
         self.shares = np.bincount(labels, minlength=len(STAGES)) / len(labels)
         return self
 
-    def posteriors(self, images: torch.Tensor) -> np.ndarray:
-        """Images `(N, C, T, F)` -> the training shares for each epoch, `(N, 5)`."""
-        return np.tile(self.shares.astype(np.float32), (len(images), 1))
+    def posteriors(self, inputs: torch.Tensor) -> np.ndarray:
+        """Images or signals `(N, ...)` -> the training shares for each epoch, `(N, 5)`."""
+        return np.tile(self.shares.astype(np.float32), (len(inputs), 1))
 
 
 class BandPowerLDA:
@@ -50,12 +58,66 @@ class BandPowerLDA:
         """Fit on the scored epochs of the training nights; `rate` is that of the signals, in Hz."""
         scored, self.rate = train.labels != UNSCORED, rate
         self.lda = LinearDiscriminantAnalysis().fit(
-            band_powers(train.images[scored], rate), train.labels[scored]
+            band_powers(train.inputs[scored], rate), train.labels[scored]
         )
         return self
 
-    def posteriors(self, images: torch.Tensor) -> np.ndarray:
+    def posteriors(self, inputs: torch.Tensor) -> np.ndarray:
         """Images `(N, C, T, F)` -> posteriors `(N, 5)`; a stage that training lacked has none."""
-        result = np.zeros((len(images), len(STAGES)), np.float32)
-        result[:, self.lda.classes_] = self.lda.predict_proba(band_powers(images, self.rate))
-        return result
+        return of_all_stages(self.lda.predict_proba(band_powers(inputs, self.rate)), self.lda.classes_)
+
+
+class RandomForest:
+    """A random forest (Breiman 2001) on the hand-crafted features of each epoch on its own.
+
+    Dong et al.'s settings are not known to us: these are scikit-learn's, with more trees.
+    """
+
+    def __init__(self, trees: int = 200, seed: int = 0):
+        self.forest = RandomForestClassifier(trees, n_jobs=1, random_state=seed)
+
+    def fit(self, train: Nights, rate: float = 100.0) -> "RandomForest":
+        """Fit on the scored epochs of the training nights; `rate` is that of the signals, in Hz."""
+        scored, self.rate = train.labels != UNSCORED, rate
+        self.forest.fit(hand_crafted(train.inputs[scored], rate), train.labels[scored])
+        return self
+
+    def posteriors(self, inputs: torch.Tensor) -> np.ndarray:
+        """Signals `(N, C, S)` -> mean of the trees' posteriors, `(N, 5)`."""
+        return of_all_stages(self.forest.predict_proba(hand_crafted(inputs, self.rate)), self.forest.classes_)
+
+
+class SVM:
+    """A support-vector machine with a Gaussian kernel on the z-scored hand-crafted features of each epoch on its own.
+
+    Its cost grows with the square of the training epochs: of more than `epochs`, a random part with the same stage
+    shares is taken. Dong et al.'s settings are not known to us: `C` and the kernel's width are scikit-learn's.
+    """
+
+    def __init__(self, epochs: int = 10_000, C: float = 1.0, seed: int = 0):
+        self.epochs, self.seed = epochs, seed
+        self.svm = make_pipeline(StandardScaler(), SVC(C=C))
+
+    def fit(self, train: Nights, rate: float = 100.0) -> "SVM":
+        """Fit on scored epochs of the training nights; `rate` is that of the signals, in Hz."""
+        taken, self.rate = np.flatnonzero(train.labels != UNSCORED), rate
+        if len(taken) > self.epochs:
+            taken = resample(
+                taken,
+                replace=False,
+                n_samples=self.epochs,
+                stratify=train.labels[taken].numpy(),
+                random_state=self.seed,
+            )
+        self.svm.fit(hand_crafted(train.inputs[taken], rate), train.labels[taken])
+        return self
+
+    def posteriors(self, inputs: torch.Tensor) -> np.ndarray:
+        """Signals `(N, C, S)` -> `(N, 5)`: the softmax of the decision function.
+
+        That ranks the stages but is no calibrated probability; a calibration would cost several more fits.
+        """
+        decision = self.svm.decision_function(hand_crafted(inputs, self.rate))
+        if decision.ndim == 1:  # two stages have one distance, positive on the second's side
+            decision = np.stack([-decision, decision], axis=1)
+        return of_all_stages(softmax(decision, axis=1), self.svm.classes_)

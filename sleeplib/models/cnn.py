@@ -1,12 +1,14 @@
 """The other convolutional networks of Table II (Phan et al. 2019), as facts B2.6 has them.
 
 On raw signals: Chambon et al. (2018) and Tsinalis et al. (2016), which see the neighbours of the epoch that they
-stage. On time-frequency images: the 1-max CNN and its multitask version (Phan et al. 2018), whose filterbank comes
-from elsewhere and is frozen.
+stage. On time-frequency images: the 1-max CNN and its multitask version (Phan et al. 2018), whose filterbank is that
+of a network trained beforehand and is frozen.
+ReLUs stand behind the maxima: the same numbers as before them, on a tenth of the values.
 Shapes: B sequences, L epochs, C channels, T samples or frames, F frequency bins, M filters, D features.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +23,9 @@ from sleeplib.models.raw import (
     same_size,
     with_neighbours,
 )
-from sleeplib.models.seqsleepnet import triangular_filterbank
+from sleeplib.models.seqsleepnet import ImageNetwork, triangular_filterbank
+from sleeplib.sampling import Nights
+from sleeplib.stages import UNSCORED
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,6 @@ class ChambonSettings:
     kernel: int = 50
     pool: int = 14
     dropout: float = 0.5
-    sequence_length: int = 20  # ours, for training: one epoch's features serve `context` decisions
     stages: int = 5
 
 
@@ -52,7 +55,6 @@ class TsinalisSettings:
     context: int = 5  # epochs, the staged one in the middle
     dense: int = 500
     dropout: float = 0.0  # before the last layer; not in the original
-    sequence_length: int = 20  # ours, for training
     stages: int = 5
 
 
@@ -60,16 +62,19 @@ class TsinalisSettings:
 class OneMaxCNNSettings:
     """1000 filters as in the stored results (the code's default is 500), 20 filters in the filterbank.
 
-    `learn_filterbank=True` trains the filterbank with the rest, which the paper does not.
+    `learn_filterbank=True` trains the filterbank with the rest, which the paper does not. The settings named
+    `pretraining` are those of `train_filterbank`.
     """
 
     channels: int = 3
     frames: int = 29
     bins: int = 129
     filters: int = 20  # of the filterbank, per channel
-    kernels: tuple[int, ...] = (3, 5, 7)  # frames
+    kernels: tuple[int, ...] = (3, 5, 7)  # frames; an epoch of few frames needs shorter ones
     features: int = 1000  # of each kernel
     learn_filterbank: bool = False
+    pretraining_passes: int = 50  # over the frames of the training nights
+    pretraining_steps: int | None = None  # per channel; stop earlier
     dropout: float = 0.2
     stages: int = 5
 
@@ -82,11 +87,11 @@ class Branch(nn.Module):
         self.mix = nn.Conv1d(channels, channels, 1)  # spatial filters
         self.convolutions = nn.Sequential(  # 3000 samples
             SameConv1d(1, s.filters, s.kernel),
-            nn.ReLU(),
             SameMaxPool1d(s.pool, s.pool),  # 215
-            SameConv1d(s.filters, s.filters, s.kernel),
             nn.ReLU(),
+            SameConv1d(s.filters, s.filters, s.kernel),
             SameMaxPool1d(s.pool, s.pool),  # 16
+            nn.ReLU(),
             nn.Flatten(),
         )
         self.size = channels * s.filters * same_size(s.samples, s.pool, s.pool)
@@ -108,7 +113,7 @@ class Chambon(SignalNetwork):
         super().__init__(settings or ChambonSettings())
         s = self.settings
         _odd(s.context)
-        self.sequence_length = s.sequence_length
+        self.sequence_length = s.context  # training stages the one in the middle
         emg = max(s.channels - 2, 0) if s.emg is None else s.emg
         if not 0 <= emg <= s.channels:
             raise SleeplibError(f"emg={emg}: there are {s.channels} channels")
@@ -116,6 +121,15 @@ class Chambon(SignalNetwork):
         self.branches = nn.ModuleList([Branch(s, n) for n in self.groups])
         self.dropout = nn.Dropout(s.dropout)
         self.classify = nn.Linear(s.context * sum(branch.size for branch in self.branches), s.stages)
+        # TensorFlow's default. With torch's, the 1 x 1 mix can drown the signal in its bias, and nothing is learned.
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv1d | nn.Linear):
+                nn.init.xavier_uniform_(layer.weight)
+                nn.init.zeros_(layer.bias)
+
+    def decayed(self) -> list[nn.Parameter]:
+        """Nothing: the re-implementation has no L2 penalty (facts B2.6)."""
+        return []
 
     def encode(self, signals: Tensor) -> Tensor:
         """Signals (N, C, T) -> features (N, D)."""
@@ -141,26 +155,35 @@ class Tsinalis(SignalNetwork):
 
     The second convolution spans all feature maps of the first (the paper's "stacking"). Neighbours and edges as in
     `Chambon`, but the neighbours' signals are joined before the first layer: a convolution crosses from one to the
-    next. With the defaults the first dense layer has 144 million weights.
+    next. The convolutions run once over a whole sequence; the windows of neighbouring epochs share what lies in
+    both. With the defaults the first dense layer has 144 million weights.
     """
+
+    stride = 20  # samples from one step of the convolutions' output to the next
 
     def __init__(self, settings: TsinalisSettings | None = None):
         super().__init__(settings or TsinalisSettings())
         s = self.settings
         _odd(s.context)
-        self.sequence_length = s.sequence_length
-        steps = _valid(s.context * s.samples, (200, 1), (20, 10), (30, 1), (10, 2))
-        if steps < 1:
+        if s.samples % self.stride:
+            raise SleeplibError(
+                f"samples={s.samples}: a multiple of {self.stride}, the stride of this network"
+            )
+        self.sequence_length = s.context  # training stages the one in the middle
+        self.steps = _valid(s.context * s.samples, (200, 1), (20, 10), (30, 1), (10, 2))
+        if self.steps < 1:
             raise SleeplibError(f"{s.context} epochs of {s.samples} samples are too short for this network")
-        self.network = nn.Sequential(  # 15000 samples
+        self.convolutions = nn.Sequential(  # 15000 samples
             nn.Conv1d(s.channels, 20, 200),  # 14801
-            nn.ReLU(),
             nn.MaxPool1d(20, 10),  # 1479
-            nn.Conv1d(20, 400, 30),  # 1450
             nn.ReLU(),
+            nn.Conv1d(20, 400, 30),  # 1450
             nn.MaxPool1d(10, 2),  # 721
+            nn.ReLU(),
+        )
+        self.dense = nn.Sequential(
             nn.Flatten(),
-            nn.Linear(400 * steps, s.dense),
+            nn.Linear(400 * self.steps, s.dense),
             nn.ReLU(),
             nn.Linear(s.dense, s.dense),
             nn.ReLU(),
@@ -168,33 +191,103 @@ class Tsinalis(SignalNetwork):
             nn.Linear(s.dense, s.stages),
         )
 
+    def decayed(self) -> list[nn.Parameter]:
+        """Nothing: no L2 penalty is known (facts B2.6)."""
+        return []
+
     def join(self, signals: Tensor) -> Tensor:
-        """Signals (B, L, C, T) -> those of each epoch and its neighbours, (B*L, C, context*T)."""
-        context = with_neighbours(self.standardise(signals), self.settings.context)  # (B, L, context, C, T)
-        return context.transpose(2, 3).flatten(3).flatten(0, 1)
+        """Signals (B, L, C, T) end to end, the edge epochs repeated for the context: (B, C, (L+context-1)*T)."""
+        L, reach = signals.shape[1], self.settings.context // 2
+        epochs = torch.arange(-reach, L + reach, device=signals.device).clamp(0, L - 1)
+        return self.standardise(signals)[:, epochs].transpose(1, 2).flatten(2)
+
+    def encode(self, signals: Tensor) -> Tensor:
+        """Signals (B, L, C, T) -> maps of each epoch and its neighbours, (B, L, 400, steps), a view."""
+        maps = self.convolutions(self.join(signals))  # (B, 400, ...)
+        return maps.unfold(-1, self.steps, self.settings.samples // self.stride).transpose(1, 2)
 
     def forward(self, signals: Tensor) -> Tensor:
         """Signals `(B, L, C, T)` -> logits `(B, L, 5)`."""
-        return self.network(self.join(signals)).unflatten(0, signals.shape[:2])
+        return self.dense(self.encode(signals).flatten(0, 1)).unflatten(0, signals.shape[:2])
 
     def decisions(self, signals: Tensor) -> Tensor:
         """All decisions about a night, `(N, C, T)` -> log-posteriors `(N, 1, 5)`."""
-        return in_chunks(self.network, self.join(signals[None]), 16)[:, None].log_softmax(-1)
+        return in_chunks(self.dense, self.encode(signals[None])[0])[:, None].log_softmax(-1)
+
+
+def equal_triangles(s: OneMaxCNNSettings) -> Tensor:
+    """Triangles of equal area `(F, M)`."""
+    triangles = triangular_filterbank(s.bins, s.filters)
+    return triangles / triangles.sum(0)
+
+
+class FrameNetwork(nn.Module):
+    """The DNN on single frames of one channel; its first layer, a filterbank, is what it is trained for."""
+
+    def __init__(self, s: OneMaxCNNSettings):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(s.bins, s.filters))
+        self.register_buffer("triangles", equal_triangles(s))
+        sizes = (s.filters, 512, 256, 512)
+        hidden = [
+            nn.Sequential(nn.Linear(i, o), nn.ReLU(), nn.Dropout(s.dropout)) for i, o in pairwise(sizes)
+        ]
+        self.layers = nn.Sequential(*hidden, nn.Linear(sizes[-1], s.stages))
+
+    def filterbank(self) -> Tensor:
+        """sigm(W) * T, (F, M)."""
+        return self.weight.sigmoid() * self.triangles
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Frames (N, F) -> logits (N, 5) of the stage of the epoch that each is from."""
+        return self.layers(frames @ self.filterbank())
+
+
+def train_filterbank(
+    images: Tensor, labels: Tensor, mean: Tensor, std: Tensor, s: OneMaxCNNSettings
+) -> Tensor:
+    """The filterbank of a `FrameNetwork` that has learned to stage single frames (facts B2.6).
+
+    Batches hold 200 frames, each stage as often; Adam with learning rate 1e-4. Draws are torch's.
+
+    Parameters
+    ----------
+    images : tensor (N, T, F)
+        Of one channel.
+    labels : tensor (N,)
+    mean, std : tensor (F,)
+        For the z-score of the frames.
+
+    Returns
+    -------
+    tensor (F, M)
+    """
+    network = FrameNetwork(s).to(mean.device)
+    optimiser = torch.optim.Adam(network.parameters(), 1e-4)
+    of_stage = [torch.nonzero(labels == stage).flatten() for stage in labels[labels != UNSCORED].unique()]
+    share = 200 // len(of_stage)
+    steps = s.pretraining_passes * sum(map(len, of_stage)) * images.shape[1] // 200
+    for _ in range(min(steps, s.pretraining_steps or steps)):
+        epochs = torch.cat([stage[torch.randint(len(stage), (share,))] for stage in of_stage])
+        frames = images[epochs, torch.randint(images.shape[1], epochs.shape)].to(mean.device)
+        loss = functional.cross_entropy(network((frames - mean) / std), labels[epochs].to(mean.device))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    return network.filterbank().detach()
 
 
 class FixedFilterbank(nn.Module):
     """A filterbank for each channel that was made beforehand, and a z-score of its outputs.
 
-    `weight` `(C, F, M)` starts as triangles of equal area; `set_weight` puts a trained filterbank in its place, as
-    the published network has one from a DNN on single frames. Bins are z-scored before it (`mean`, `std` `(C, F)`,
-    0 and 1 until set) and columns after it (`column_mean`, `column_std` `(C*M,)`); the published network has only
-    the latter.
+    `weight` `(C, F, M)` starts as triangles of equal area, until `train_filterbank`. Bins are z-scored before it
+    (`mean`, `std` `(C, F)`, 0 and 1 until set) and columns after it (`column_mean`, `column_std` `(C*M,)`); the
+    published network has only the latter.
     """
 
     def __init__(self, s: OneMaxCNNSettings):
         super().__init__()
-        triangles = triangular_filterbank(s.bins, s.filters)
-        weight = (triangles / triangles.sum(0)).repeat(s.channels, 1, 1)
+        weight = equal_triangles(s).repeat(s.channels, 1, 1)
         if s.learn_filterbank:
             self.weight = nn.Parameter(weight)
         else:
@@ -215,35 +308,32 @@ class FixedFilterbank(nn.Module):
 
 
 class OneMaxEncoder(nn.Module):
-    """Filterbank, convolutions over time that span all columns, and the maximum of each over the epoch.
-
-    Epochs that are shorter than the longest kernel are followed by zeros (the mean of training).
-    """
+    """Filterbank, convolutions over time that span all columns, and the maximum of each over the epoch."""
 
     def __init__(self, s: OneMaxCNNSettings):
         super().__init__()
+        if max(s.kernels) > s.frames:
+            raise SleeplibError(
+                f"kernels={s.kernels}: an epoch has {s.frames} frames; choose shorter kernels, such as (2, 3, 4)"
+            )
         self.filterbank = FixedFilterbank(s)
         columns = s.channels * s.filters
         self.convolutions = nn.ModuleList([nn.Conv1d(columns, s.features, kernel) for kernel in s.kernels])
         for convolution in self.convolutions:
             nn.init.trunc_normal_(convolution.weight, std=0.1, a=-0.2, b=0.2)
             nn.init.constant_(convolution.bias, 0.1)
-        self.longest = max(s.kernels)
         self.size = len(s.kernels) * s.features
 
     def forward(self, S: Tensor) -> Tensor:
         """Images (N, C, T, F) -> features (N, D)."""
         x = self.filterbank(S).transpose(1, 2)  # (N, C*M, T)
-        x = functional.pad(x, (0, max(self.longest - x.shape[-1], 0)))
-        # the maximum before the ReLU: the same numbers, on one value instead of T
         maxima = [convolution(x).amax(-1) for convolution in self.convolutions]
         return torch.cat(maxima, dim=1).relu()
 
 
-class OneMaxCNN(nn.Module):
+class OneMaxCNN(ImageNetwork):
     """1-max CNN: one image in, one stage out."""
 
-    sequence_length = 1
     heads = 1
 
     def __init__(self, settings: OneMaxCNNSettings | None = None):
@@ -255,16 +345,30 @@ class OneMaxCNN(nn.Module):
         nn.init.trunc_normal_(self.classify.weight, std=0.1, a=-0.2, b=0.2)
         nn.init.constant_(self.classify.bias, 0.1)
 
-    def normalise(self, mean: Tensor, std: Tensor) -> None:
-        """Set the z-score of each channel's frequency bins, `(C, F)` each, from training nights only."""
-        self.encoder.filterbank.mean.copy_(mean)
-        self.encoder.filterbank.std.copy_(std)
+    def decayed(self) -> list[nn.Parameter]:
+        """The output layer, weight and bias (facts B2.6)."""
+        return list(self.classify.parameters())
+
+    def adapt(self, train: Nights) -> None:
+        """Train the filterbank on single frames of the training nights and freeze it; take all z-scores from them.
+
+        With `learn_filterbank` the filterbank stays at its triangles until it is trained with the rest.
+        """
+        super().adapt(train)
+        bank, s = self.encoder.filterbank, self.settings
+        if not s.learn_filterbank:
+            channels = zip(train.inputs.unbind(1), bank.mean, bank.std, strict=True)
+            trained = [train_filterbank(x, train.labels, mean, std, s) for x, mean, std in channels]
+            self.set_filterbank(torch.stack(trained))
+        self.normalise_columns(train.inputs)
 
     @torch.no_grad()
     def normalise_columns(self, images: Tensor) -> None:
         """Set the z-score of the filterbank's outputs from training images `(N, C, T, F)`; after the other two."""
         bank = self.encoder.filterbank
-        columns = in_chunks(bank.columns, images, 1024).flatten(0, 1)  # (N*T, C*M)
+        columns = in_chunks(lambda part: bank.columns(part.to(bank.mean)), images, 1024).flatten(
+            0, 1
+        )  # (N*T, C*M)
         bank.column_mean.copy_(columns.mean(0))
         bank.column_std.copy_(columns.std(0, correction=0).clamp_min(1e-8))
 
@@ -291,7 +395,7 @@ class OneMaxCNN(nn.Module):
 class MultitaskOneMaxCNN(OneMaxCNN):
     """Multitask 1-max CNN: one image in; the stages of the epoch before it, its own, and of the epoch after it."""
 
-    sequence_length = 3  # what training shows it: a loss on neighbours needs their labels
+    reach = 1
     heads = 3
 
     def forward(self, images: Tensor) -> Tensor:

@@ -17,7 +17,12 @@ from sleeplib.models.raw import SameConv1d, SameMaxPool1d, SignalNetwork, in_chu
 
 @dataclass(frozen=True)
 class DeepSleepNet1Settings:
-    """The CNN of DeepSleepNet with a softmax layer, for signals at 100 Hz."""
+    """The CNN of DeepSleepNet with a softmax layer, for signals at 100 Hz.
+
+    `decay` is that of batch normalisation (no penalty on weights). After n steps decay^n of the statistics that
+    evaluation uses are still the initial 0 and 1, 37 % after 1000 steps: runs of a few hundred steps want less, such
+    as 0.9.
+    """
 
     channels: int = 3
     samples: int = 3000  # of an epoch
@@ -156,12 +161,23 @@ class BiLSTM(nn.Module):
         return torch.cat([s[:, 0], s[:, 1].flip(0)], dim=-1).transpose(0, 1)
 
 
-class DeepSleepNet1(SignalNetwork):
+class DeepSleepNet(SignalNetwork):
+    """What both networks begin with."""
+
+    def __init__(self, settings):
+        super().__init__(settings)
+        self.encoder = EpochEncoder(settings)
+
+    def decayed(self) -> list[nn.Parameter]:
+        """The first convolution of the branch of short filters (facts B2.5)."""
+        return list(self.encoder.small[0][0].parameters())
+
+
+class DeepSleepNet1(DeepSleepNet):
     """The CNN alone: one epoch in, one stage out (facts B2.6)."""
 
     def __init__(self, settings: DeepSleepNet1Settings | None = None):
         super().__init__(settings or DeepSleepNet1Settings())
-        self.encoder = EpochEncoder(self.settings)
         self.classify = nn.Linear(self.encoder.size, self.settings.stages)
 
     def forward(self, signals: Tensor) -> Tensor:
@@ -174,14 +190,13 @@ class DeepSleepNet1(SignalNetwork):
         return in_chunks(super().decisions, signals)
 
 
-class E2EDeepSleepNet(SignalNetwork):
+class E2EDeepSleepNet(DeepSleepNet):
     """A sequence of epochs in, all their stages out (section V-C, figure 3b); trained end to end."""
 
     def __init__(self, settings: E2EDeepSleepNetSettings | None = None):
         super().__init__(settings or E2EDeepSleepNetSettings())
         s = self.settings
         self.sequence_length = s.sequence_length
-        self.encoder = EpochEncoder(s)
         self.shortcut = nn.Sequential(
             nn.Linear(self.encoder.size, 2 * s.hidden, bias=False),
             nn.BatchNorm1d(2 * s.hidden, eps=1e-5, momentum=1 - s.decay),

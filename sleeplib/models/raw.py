@@ -33,8 +33,9 @@ class SameMaxPool1d(nn.MaxPool1d):
     """Maximum over `kernel` steps with TensorFlow's "SAME" padding (padded steps are never the maximum)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        padding = same_padding(x.shape[-1], self.kernel_size, self.stride)
-        return super().forward(functional.pad(x, padding, value=float("-inf")))
+        left, _ = same_padding(x.shape[-1], self.kernel_size, self.stride)
+        # ceil_mode pads as much as is missing on the right, and nothing is copied.
+        return functional.max_pool1d(x, self.kernel_size, self.stride, left, ceil_mode=True)
 
 
 def with_neighbours(epochs: Tensor, context: int) -> Tensor:
@@ -60,13 +61,23 @@ class SignalNetwork(nn.Module):
     0 and 1: the published networks take signals as they are (facts B2.6).
     """
 
-    sequence_length = 1
+    signals = True
+    sequence_length = 1  # epochs that training shows it at once
+    reach = 0
 
     def __init__(self, settings):
         super().__init__()
         self.settings = settings
         self.register_buffer("mean", torch.zeros(settings.channels, 1))
         self.register_buffer("std", torch.ones(settings.channels, 1))
+
+    def adapt(self, train) -> None:
+        """Take from the training nights (`sampling.Nights`) what has to be known before training: their z-score."""
+        self.normalise(*train.statistics())
+
+    def decayed(self) -> list[nn.Parameter]:
+        """What the L2 penalty of the loss is on: all parameters, unless a network's own recipe differs."""
+        return list(self.parameters())
 
     def normalise(self, mean: Tensor, std: Tensor) -> None:
         """Set the z-score of each channel, `(C,)` each, from training nights only."""

@@ -165,6 +165,14 @@ class AdditiveAttention(nn.Module):
         return torch.einsum("nt,ntd->nd", self.weights(h), h)
 
 
+class NoDecayOfFilterbank:
+    """The released program's penalty leaves the filterbanks out (facts B3)."""
+
+    def decayed(self) -> list[nn.Parameter]:
+        """All parameters but the filterbank's."""
+        return [p for name, p in self.named_parameters() if "filterbank" not in name]
+
+
 class ReleasedEncoder(nn.Module):
     """Filterbank, bidirectional RNN over the frames and attention over its states: an epoch becomes one vector."""
 
@@ -199,7 +207,7 @@ class OutputLayers(nn.Module):
         return torch.einsum("bld,lkd->blk", o, self.weight[:L]) + self.bias[:L]
 
 
-class ReleasedE2EARNN(E2EARNN):
+class ReleasedE2EARNN(NoDecayOfFilterbank, E2EARNN):
     """One epoch in, one stage out: GRU, additive attention, output layer."""
 
     def __init__(self, settings: ReleasedE2EARNNSettings | None = None):
@@ -209,7 +217,7 @@ class ReleasedE2EARNN(E2EARNN):
         self.classify = output_layer(2 * s.hidden, s.stages)
 
 
-class ReleasedMultitaskE2EARNN(MultitaskE2EARNN):
+class ReleasedMultitaskE2EARNN(NoDecayOfFilterbank, MultitaskE2EARNN):
     """The same with three output layers side by side: previous, current and next epoch."""
 
     def __init__(self, settings: ReleasedE2EARNNSettings | None = None):
@@ -219,7 +227,7 @@ class ReleasedMultitaskE2EARNN(MultitaskE2EARNN):
         self.classify = output_layer(2 * s.hidden, s.stages, heads=3)
 
 
-class ReleasedSeqSleepNet(SeqSleepNet):
+class ReleasedSeqSleepNet(NoDecayOfFilterbank, SeqSleepNet):
     """A sequence of epochs in, all their stages out: BN-LSTMs, additive attention, an output layer per position."""
 
     def __init__(self, settings: ReleasedSeqSleepNetSettings | None = None):

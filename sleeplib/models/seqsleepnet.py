@@ -117,12 +117,26 @@ class EpochEncoder(nn.Module):
 class ImageNetwork(nn.Module):
     """What the networks on time-frequency images have in common."""
 
-    sequence_length = 1
+    signals = False  # takes images
+    sequence_length = 1  # epochs that training shows it at once
+    reach = 0  # neighbours on either side whose stages it says, too
+
+    def adapt(self, train) -> None:
+        """Take from the training nights (`sampling.Nights`) what has to be known before training: their z-score."""
+        self.normalise(*train.statistics())
+
+    def decayed(self) -> list[nn.Parameter]:
+        """What the L2 penalty of the loss is on: all parameters (eq. 15)."""
+        return list(self.parameters())
 
     def normalise(self, mean: Tensor, std: Tensor) -> None:
         """Set the z-score of each channel's frequency bins, `(C, F)` each, from training nights only."""
         self.encoder.filterbank.mean.copy_(mean)
         self.encoder.filterbank.std.copy_(std)
+
+
+class AttentionNetwork(ImageNetwork):
+    """What the networks have in common whose epoch encoder ends in attention."""
 
     def attention(self, images: Tensor) -> Tensor:
         """Attention weights `(B, L, T)` over the frames of each epoch of images `(B, L, C, T, F)`."""
@@ -130,7 +144,7 @@ class ImageNetwork(nn.Module):
         return alpha.unflatten(0, images.shape[:2])
 
 
-class E2EARNN(ImageNetwork):
+class E2EARNN(AttentionNetwork):
     """End-to-end attention RNN: one epoch in, one stage out (section V-C, figure 3a)."""
 
     def __init__(self, settings: E2EARNNSettings | None = None):
@@ -148,10 +162,10 @@ class E2EARNN(ImageNetwork):
         return self(images[:, None]).log_softmax(-1)
 
 
-class MultitaskE2EARNN(ImageNetwork):
+class MultitaskE2EARNN(AttentionNetwork):
     """One epoch in, the stages of the previous, of the same and of the next epoch out: three heads on one encoder."""
 
-    sequence_length = 3  # what training shows it: a loss on neighbours needs their labels
+    reach = 1
 
     def __init__(self, settings: E2EARNNSettings | None = None):
         super().__init__()
@@ -175,7 +189,7 @@ class MultitaskE2EARNN(ImageNetwork):
         return decided[1:-1] if N > 2 else decided[:1, 1 : 1 + N]
 
 
-class SeqSleepNet(ImageNetwork):
+class SeqSleepNet(AttentionNetwork):
     """A sequence of epochs in, all their stages out (sections III-C to III-E, figure 2)."""
 
     def __init__(self, settings: SeqSleepNetSettings | None = None):

@@ -75,13 +75,18 @@ def load(path: str | Path):
             f"{path}: not the weights that its card describes (SHA-256 differs); copy or train them again"
         )
     try:
-        network = models.build(card["network"], **card["settings"])
+        network = models.build(card["network"], **_fields(card["settings"]))
         network.load_state_dict(load_file(path))
         network.preparation = Preparation(**card["preparation"])
     except (KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise SleeplibError(f"{path}: does not fit its card ({error})") from error
     network.card = card
     return network.eval()
+
+
+def _fields(settings: dict) -> dict:
+    """Settings as the network has them: JSON knows no tuples."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
 
 
 def from_authors(name: str, arrays):

@@ -7,9 +7,9 @@ own, so that one can be changed without changing the others. The signals are sim
 they are shown.
 """
 
-from sleeplib.simulator.cohort import simulate
+from sleeplib.simulator.cohort import simulate, version
 from sleeplib.simulator.files import read_truth
 from sleeplib.simulator.microstructure import mixture
 from sleeplib.simulator.nights import night
 
-__all__ = ["mixture", "night", "read_truth", "simulate"]
+__all__ = ["mixture", "night", "read_truth", "simulate", "version"]

@@ -1,4 +1,4 @@
-"""Chambon, Tsinalis and the 1-max CNNs: sizes, layers by hand, edges of the context, the frozen filterbank."""
+"""Chambon, Tsinalis and the 1-max CNNs: sizes, layers by hand, edges of the context, the trained filterbank."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,10 @@ import torch
 
 from sleeplib import models
 from sleeplib.errors import SleeplibError
+from sleeplib.models.cnn import FrameNetwork, train_filterbank
 from sleeplib.models.raw import with_neighbours
+from sleeplib.sampling import Nights
+from sleeplib.stages import UNSCORED
 
 TSINALIS = {"channels": 2, "samples": 500, "dense": 10}
 
@@ -124,20 +127,33 @@ def test_tsinalis_joins_signals_in_order_of_time():
     net = models.build("tsinalis", **TSINALIS).eval()
     x = torch.randn(1, 6, 2, 500)
     joined = net.join(x)
-    assert joined.shape == (6, 2, 2500)
-    assert torch.equal(joined[2], x[0, :5].transpose(0, 1).flatten(1))
+    assert joined.shape == (1, 2, 10 * 500)
+    epochs = joined[0].unflatten(1, (10, 500)).transpose(0, 1)
+    assert torch.equal(epochs, x[0, [0, 0, 0, 1, 2, 3, 4, 5, 5, 5]])
+
+
+@pytest.mark.parametrize(("samples", "context"), [(500, 5), (500, 3), (3000, 1)])
+def test_tsinalis_on_a_sequence_is_tsinalis_on_each_window(samples, context):
+    """The windows share the convolutions and get what each would get alone; an epoch repeats at the edges."""
+    net = models.build("tsinalis", **TSINALIS | {"samples": samples, "context": context}).eval()
+    x = torch.randn(2, 4, 2, samples)
+    windows = with_neighbours(x, context).transpose(2, 3).flatten(3).flatten(0, 1)  # (B*L, C, context*T)
+    alone = net.dense(net.convolutions(windows)).unflatten(0, (2, 4))
+    assert torch.allclose(net(x), alone, atol=1e-5)
 
 
 def test_tsinalis_has_the_lengths_of_the_facts():
     with torch.device("meta"):
         net = models.build("tsinalis")
         lengths, x = [], torch.empty(1, 1, 15000)
-        for layer in net.network[:6]:
+        for layer in net.convolutions:
             x = layer(x)
             lengths.append(x.shape[-1])
-    assert lengths == [14801, 14801, 1479, 1450, 1450, 721]
+    assert lengths == [14801, 1479, 1479, 1450, 721, 721] and net.steps == 721
     with pytest.raises(SleeplibError, match="1 epochs of 500 samples are too short"):
         models.build("tsinalis", samples=500, context=1)
+    with pytest.raises(SleeplibError, match="samples=770: a multiple of 20"):
+        models.build("tsinalis", samples=770)
 
 
 def small_cnn(name="1-max-cnn", **settings):
@@ -159,10 +175,16 @@ def test_one_max_cnn_by_hand():
     assert np.allclose(net(torch.from_numpy(S)[None, None])[0, 0].detach(), logits)
 
 
-@pytest.mark.parametrize("frames", [1, 4, 6, 7, 29])
+@pytest.mark.parametrize(("frames", "kernels"), [(4, (2, 3, 4)), (7, (3, 5, 7)), (29, (3, 5, 7)), (1, (1,))])
 @pytest.mark.parametrize(("name", "heads"), [("1-max-cnn", ()), ("multitask-1-max-cnn", (3,))])
-def test_one_max_takes_any_number_of_frames(frames, name, heads):
-    assert small_cnn(name)(torch.randn(2, 3, 2, frames, 129)).shape == (2, 3, *heads, 5)
+def test_one_max_takes_epochs_as_long_as_its_kernels(frames, kernels, name, heads):
+    net = models.build(name, channels=1, frames=frames, kernels=kernels, features=4).eval()
+    assert net(torch.randn(2, 3, 1, frames, 129)).shape == (2, 3, *heads, 5)
+
+
+def test_kernels_that_do_not_fit_are_refused():
+    with pytest.raises(SleeplibError, match=r"kernels=\(3, 5, 7\): an epoch has 4 frames; choose shorter"):
+        models.build("1-max-cnn", frames=4)
 
 
 def test_the_filterbank_is_frozen_unless_it_is_to_learn():
@@ -193,6 +215,119 @@ def test_columns_are_z_scored_over_all_frames_of_training():
     columns = net.encoder.filterbank(images).flatten(0, 1)
     assert torch.allclose(columns.mean(0), torch.zeros(40), atol=1e-4)
     assert torch.allclose(columns.std(0, correction=0), torch.ones(40), atol=1e-4)
+
+
+def nights(seed=0, E=120):
+    """Images `(E, 2, 9, 129)`: in channel 0 the stage shows below 30 Hz, in channel 1 above; some unscored."""
+    rng = np.random.default_rng(seed)
+    labels = rng.choice([0, 1, 2, 3, 4, UNSCORED], E)
+    x = rng.normal(-20, 5, (E, 2, 9, 129)).astype(np.float32)
+    for stage in range(5):
+        for channel in range(2):
+            first = 5 + 65 * channel + 10 * stage
+            x[labels == stage, channel, :, first : first + 10] += 20
+    x[labels == UNSCORED] = np.nan  # an epoch that must not be drawn
+    return Nights(torch.from_numpy(x), torch.from_numpy(labels), [E])
+
+
+def scored(nights):
+    keep = nights.labels != UNSCORED
+    return Nights(nights.inputs[keep], nights.labels[keep], [int(keep.sum())])
+
+
+def test_the_filterbank_is_that_of_a_network_on_frames():
+    """Training is seeded, changes the triangles inside their support, and weighs bins that tell stages."""
+    train, banks = scored(nights()), []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        net = small_cnn(pretraining_steps=10)
+        net.adapt(train)
+        banks.append(net.encoder.filterbank.weight.clone())
+    assert torch.equal(banks[0], banks[1]) and not torch.equal(banks[0], banks[2])
+    triangles = small_cnn().encoder.filterbank.weight
+    assert (banks[0][triangles == 0] == 0).all() and (banks[0] <= triangles).all()
+    assert not net.encoder.filterbank.weight.requires_grad
+    assert not torch.equal(banks[0][0], banks[0][1])  # each channel has one of its own
+
+
+def test_frame_network_by_hand():
+    """Facts B2.6: 20 filters, 512, 256, 512, 5."""
+    net = FrameNetwork(small_cnn().settings).eval()
+    p = {key: value.detach().numpy() for key, value in net.state_dict().items()}
+    sizes = [p[f"layers.{i}.0.weight"].shape for i in range(3)] + [p["layers.3.weight"].shape]
+    assert sizes == [(512, 20), (256, 512), (512, 256), (5, 512)]
+    frame = np.random.default_rng(0).normal(size=129).astype(np.float32)
+    x = frame @ (p["triangles"] / (1 + np.exp(-p["weight"])))
+    for i in range(3):
+        x = np.maximum(p[f"layers.{i}.0.weight"] @ x + p[f"layers.{i}.0.bias"], 0)
+    expected = p["layers.3.weight"] @ x + p["layers.3.bias"]
+    assert np.allclose(net(torch.from_numpy(frame)).detach(), expected, atol=1e-5)
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The labels of each batch of frames."""
+    batches, entropy = [], torch.nn.functional.cross_entropy
+    spy = lambda logits, labels: (batches.append(labels), entropy(logits, labels))[1]  # noqa: E731
+    monkeypatch.setattr("torch.nn.functional.cross_entropy", spy)
+    return batches
+
+
+def trained_filterbank(nights, **settings):
+    mean, std = torch.full((129,), -20.0), torch.ones(129)
+    return train_filterbank(nights.inputs[:, 0], nights.labels, mean, std, small_cnn(**settings).settings)
+
+
+def test_frames_are_drawn_balanced_and_never_from_unscored_epochs(drawn):
+    """Shares are equal whatever the night's are; a stage that is missing has none."""
+    rare = nights()
+    rare.labels[rare.labels == 1] = UNSCORED
+    assert trained_filterbank(rare, pretraining_steps=3).isfinite().all() and len(drawn) == 3
+    assert all(torch.bincount(labels, minlength=5).tolist() == [50, 0, 50, 50, 50] for labels in drawn)
+
+
+def test_pretraining_is_passes_over_the_scored_frames(drawn):
+    train = nights()
+    frames = 9 * int((train.labels != UNSCORED).sum())
+    trained_filterbank(train, pretraining_passes=2)
+    assert len(drawn) == 2 * frames // 200
+
+
+def test_frames_alone_tell_the_stage_after_pretraining():
+    """What the filterbank keeps is enough: a network on its columns learns; it does not see the test night."""
+    torch.manual_seed(0)
+    net, train = small_cnn(pretraining_steps=40), scored(nights())
+    net.adapt(train)
+    columns = net.encoder.filterbank(train.inputs)
+    assert torch.allclose(columns.mean((0, 1)), torch.zeros(40), atol=1e-4)
+    assert torch.allclose(columns.flatten(0, 1).std(0, correction=0), torch.ones(40), atol=1e-4)
+    centres = torch.stack([columns[train.labels == stage].mean((0, 1)) for stage in range(5)])
+    test = scored(nights(1))
+    near = torch.cdist(net.encoder.filterbank(test.inputs).mean(1), centres).argmin(1)
+    assert (near == test.labels).float().mean() > 0.9
+
+
+def test_a_filterbank_that_is_to_learn_is_not_trained_beforehand():
+    net = small_cnn(learn_filterbank=True)
+    before = net.encoder.filterbank.weight.clone()
+    net.adapt(scored(nights()))
+    assert torch.equal(net.encoder.filterbank.weight, before) and net.encoder.filterbank.column_mean.any()
+
+
+def test_what_the_penalty_is_on():
+    """Facts B2.6: the output layer of the 1-max CNNs, weight and bias; nothing in Chambon and Tsinalis."""
+    for name in ("1-max-cnn", "multitask-1-max-cnn"):
+        net = small_cnn(name)
+        assert [id(p) for p in net.decayed()] == [id(net.classify.weight), id(net.classify.bias)]
+    assert models.build("chambon").decayed() == [] == models.build("tsinalis", **TSINALIS).decayed()
+
+
+def test_what_training_shows_them():
+    assert (small_cnn().sequence_length, small_cnn().reach, small_cnn().signals) == (1, 0, False)
+    multitask = small_cnn("multitask-1-max-cnn")
+    assert (multitask.sequence_length, multitask.reach) == (1, 1)
+    chambon = models.build("chambon")
+    assert (chambon.sequence_length, chambon.reach, chambon.signals) == (3, 0, True)
 
 
 @pytest.mark.parametrize("N", [1, 2, 3, 70])

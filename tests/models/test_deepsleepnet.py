@@ -8,6 +8,7 @@ from sleeplib import models
 from sleeplib.errors import SleeplibError
 from sleeplib.models.deepsleepnet import LSTM, BiLSTM
 from sleeplib.models.raw import SameConv1d, SameMaxPool1d, same_size
+from sleeplib.sampling import Nights
 
 SMALL = {"channels": 2, "samples": 500, "hidden": 8, "sequence_length": 4}
 
@@ -190,3 +191,20 @@ def test_a_z_score_is_the_same_as_scaled_signals():
     before = net(x)
     net.normalise(mean, std)
     assert torch.allclose(net(x * std[:, None] + mean[:, None]), before, atol=1e-4)
+
+
+@pytest.mark.parametrize(("name", "settings"), [("deepsleepnet1", {}), ("e2e-deepsleepnet", {"hidden": 8})])
+def test_the_penalty_is_on_the_first_short_filters_alone(name, settings):
+    """Facts B2.5: the first convolution of the branch of 50 samples."""
+    net = models.build(name, channels=2, samples=500, **settings)
+    (weight,) = net.decayed()
+    assert weight is net.encoder.small[0][0].weight and weight.shape == (64, 2, 50)
+
+
+def test_adapt_takes_the_z_score_of_the_training_nights():
+    net = models.build("deepsleepnet1", channels=2, samples=500)
+    train = Nights(torch.randn(6, 2, 500) * 7 + 3, torch.zeros(6).long(), [6])
+    net.adapt(train)
+    z = net.standardise(train.inputs)
+    assert torch.allclose(z.mean((0, 2)), torch.zeros(2), atol=1e-4)
+    assert torch.allclose(z.square().mean((0, 2)), torch.ones(2), atol=1e-4)

@@ -63,7 +63,7 @@ def test_images_and_labels_are_those_of_the_epochs():
     images, labels = sequences.batch(1)
     index = sequences.epochs(1)
     assert images.shape == (3, 4, 2, 3, 7)
-    assert torch.equal(images[2, 1], data.images[index[2, 1]]) and torch.equal(labels, data.labels[index])
+    assert torch.equal(images[2, 1], data.inputs[index[2, 1]]) and torch.equal(labels, data.labels[index])
 
 
 def test_sequences_without_a_scored_epoch_are_left_out():
@@ -73,13 +73,53 @@ def test_sequences_without_a_scored_epoch_are_left_out():
 
 def test_statistics_are_those_of_all_frames_and_a_silent_bin_has_none():
     data = nights([2000, 900])
-    data.images[:, 1, :, 4] = -60
+    data.inputs[:, 1, :, 4] = -60
     mean, std = data.statistics()
-    frames = data.images.double().permute(1, 3, 0, 2).flatten(2)
+    frames = data.inputs.double().permute(1, 3, 0, 2).flatten(2)
     assert torch.allclose(mean.double(), frames.mean(-1), atol=1e-6)
     expected = frames.std(-1, correction=0)
     expected[1, 4] = 1
     assert torch.allclose(std.double(), expected, atol=1e-5)
+
+
+def test_labels_of_multitask_networks_reach_beyond_the_inputs():
+    data = nights([9, 8])
+    sequences = Sequences(data, 1, 4, reach=1)
+    assert sorted(sequences.starts) == [*range(7), *range(9, 15)], (
+        "a centre has both neighbours in its own night"
+    )
+    inputs, labels = sequences.batch(0)
+    index = sequences.epochs(0)
+    assert inputs.shape == (4, 1, 2, 3, 7) and labels.shape == (4, 3)
+    assert torch.equal(inputs[:, 0], data.inputs[index[:, 1]]) and torch.equal(labels, data.labels[index])
+
+
+def test_balanced_batches_hold_each_stage_equally_often():
+    labels = np.r_[np.zeros(200), np.ones(7), np.full(50, 2), np.full(20, 9), np.full(43, 4)].astype(int)
+    sequences = Sequences(nights([320], labels), 1, 40, seed=2, balanced=True)
+    for step in range(2 * sequences.steps_per_pass):
+        assert (
+            np.bincount(sequences.batch(step)[1].ravel(), minlength=10).tolist()
+            == [10, 10, 10, 0, 10] + [0] * 5
+        )
+    again = Sequences(nights([320], labels), 1, 40, seed=2, balanced=True)
+    assert torch.equal(again.epochs(3), sequences.epochs(3)), "a function of seed and step"
+    _, labels = Sequences(nights([320], labels), 3, 40, balanced=True).batch(0)
+    assert (labels[:, [0, 2]] == 9).all() and np.bincount(labels[:, 1])[[0, 1, 2, 4]].tolist() == [
+        10,
+        10,
+        10,
+        10,
+    ]
+
+
+def test_signals_have_statistics_of_each_channel():
+    data = nights([2000, 900])
+    data.inputs = data.inputs.flatten(2)
+    mean, std = data.statistics()
+    flat = data.inputs.double().transpose(0, 1).flatten(1)
+    assert mean.shape == (2,) and torch.allclose(mean.double(), flat.mean(1), atol=1e-6)
+    assert torch.allclose(std.double(), flat.std(1, correction=0), atol=1e-5)
 
 
 def test_split_gives_each_night_back():

@@ -1,0 +1,77 @@
+"""Train the networks whose weights come with the project, and copy them here.
+
+    python book/weights/make.py demo [--jobs 2]         # those of the notebooks' demo profile, about an hour
+    python book/weights/make.py real-eeg --root FOLDER  # one SeqSleepNet on all persons of Sleep-EDF's FOLDER
+
+What has been trained before with the same code, data and settings is taken from the book's folder of runs, so an
+interrupted run goes on. Weights of simulated nights fit the simulator's version that made them and no other: after a
+change of the simulator, run it again (a test says so).
+"""
+
+import argparse
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from sleeplib import experiments, protocol, results, suite
+from sleeplib.models import CLASSICAL
+
+HERE = Path(__file__).parent
+
+
+def demo(jobs: int) -> None:
+    """The networks of Tables II and III and of the notebook on context, on the simulated twin of MASS."""
+    plans = {run.name: run.parameters for run in experiments.plan("demo")}
+    p, lengths = plans["table_ii"], plans["how_much_context"]["lengths"]
+    nights = suite.nights(p["cohort"], p["root"], p["persons"], p["hours"], jobs)
+    split = suite.splits(nights, p["folds"], p["valid_persons"], p["test_persons"], p["seed"])
+    table = {s.label: s for s in (*suite.TABLE_II, *suite.TABLE_III, *suite.CONTEXT)}
+    wanted = [s for s in table.values() if s.network not in CLASSICAL]
+    wanted = [s for s in wanted if s not in suite.CONTEXT or s.settings["sequence_length"] in lengths]
+    systems = suite.systems(wanted, p["budget"], p["seed"])
+    predictions = suite.evaluate(nights, split, systems, jobs, progress=True)
+    for system in systems:
+        keep(system, predictions.folders[system.label][0], HERE / p["weights"])
+
+
+def real_eeg(root: str, jobs: int) -> None:
+    """SeqSleepNet-20 for nights nobody has here: trained on eight of the ten persons, two choose the step."""
+    p = next(iter(experiments.plan("demo", ["real_eeg"]))).parameters
+    nights = suite.nights(p["cohort"], root, jobs=jobs)
+    people = np.random.default_rng(p["seed"]).permutation(np.unique(nights.groups))
+    split = {
+        part: np.flatnonzero(np.isin(nights.groups, who))
+        for part, who in (("train", people[2:]), ("valid", people[:2]))
+    }
+    (system,) = suite.systems(budget="real-eeg", seed=p["seed"], only=[p["best"]])
+    folder = results.build_folder() / "runs" / f"real-eeg-{system.slug}"
+    protocol.train(nights, split, system, folder)
+    keep(system, folder, HERE / "real-eeg")
+
+
+def keep(system, run: Path, folder: Path) -> None:
+    """Copy the weights, card and history of a run."""
+    place = folder / system.slug
+    place.mkdir(parents=True, exist_ok=True)
+    for name in (f"{system.network}.safetensors", f"{system.network}.json", "history.json"):
+        shutil.copyfile(run / name, place / name)
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("which", choices=("demo", "real-eeg"))
+    parser.add_argument("--root", help="folder of the real nights")
+    parser.add_argument("--jobs", type=int, default=2)
+    a = parser.parse_args()
+    if a.which == "demo":
+        demo(a.jobs)
+    elif a.root:
+        real_eeg(a.root, a.jobs)
+    else:
+        parser.error("real-eeg needs --root")
+
+
+if __name__ == "__main__":
+    main()

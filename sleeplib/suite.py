@@ -1,0 +1,339 @@
+"""What the notebooks of SeqSleepNet's tables and figures share: their nights, their splits, their systems.
+
+A *budget* says how much training a system gets: `paper` (the published recipes), `demo` (the simulated twin of MASS on
+a laptop), `real-eeg` (Sleep-EDF, one channel) or `smoke` (seconds, to see that all of it runs).
+"""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from sleeplib import cohorts, protocol, results, simulator
+from sleeplib.analysis import metrics, statistics
+from sleeplib.errors import SleeplibError
+from sleeplib.models import CLASSICAL
+from sleeplib.prepare import prepare
+from sleeplib.protocol import BASELINES, System
+from sleeplib.stages import STAGES
+from sleeplib.store import Store
+
+_SMALL = {"hidden": 8}
+_FEW = {"max_steps": 8, "validate_every": 4, "learning_rate": 1e-3, "batch_size": 4}
+
+# What 700 sequences of 20 epochs need to settle: higher learning rates, and statistics that follow within a few
+# hundred steps (`decay` of DeepSleepNet's batch normalisation).
+_FAST = {"learning_rate": 1e-3, "passes": 10_000}
+_QUICK_STATISTICS = {"decay": 0.95, "hidden": 128}
+
+
+def _steps(max_steps: int, validate_every: int, **changes) -> dict:
+    return _FAST | {"max_steps": max_steps, "validate_every": validate_every} | changes
+
+
+# Changes of settings and recipe by network. The paper's budget changes nothing.
+BUDGETS = {
+    "paper": {},
+    # Chosen by the validation accuracy of the first three folds.
+    "real-eeg": {
+        "seqsleepnet": ({}, _steps(1200, 100, weight_decay=3e-5)),
+        "e2e-deepsleepnet": (_QUICK_STATISTICS, _steps(400, 50, batch_size=16)),
+        "multitask-e2e-arnn": ({}, _steps(5000, 500, learning_rate=3e-4)),
+        "e2e-arnn": ({}, _steps(5000, 500, learning_rate=3e-4)),
+        "multitask-1-max-cnn": (
+            {"kernels": (2, 3, 4), "pretraining_steps": 2000},
+            _steps(1500, 100, learning_rate=3e-4),
+        ),
+        "1-max-cnn": (
+            {"kernels": (2, 3, 4), "pretraining_steps": 2000},
+            _steps(1500, 100, learning_rate=3e-4),
+        ),
+        "deepsleepnet1": ({"decay": 0.95}, _steps(800, 100)),
+        "chambon": ({}, _steps(1200, 100)),
+        "tsinalis": ({"dense": 50}, _steps(200, 40, learning_rate=3e-4, batch_size=20)),
+        "dong-mnn": ({}, _steps(1500, 250)),
+        "dong-dnn": ({}, _steps(2000, 250)),
+    },
+    "smoke": {
+        "": ({}, _FEW),
+        "seqsleepnet": (_SMALL, _FEW),
+        "e2e-arnn": (_SMALL, _FEW),
+        "multitask-e2e-arnn": (_SMALL, _FEW),
+        "e2e-deepsleepnet": (_SMALL, _FEW),
+        "1-max-cnn": ({"features": 10, "pretraining_steps": 2}, _FEW),
+        "multitask-1-max-cnn": ({"features": 10, "pretraining_steps": 2}, _FEW),
+        "tsinalis": ({"context": 1, "dense": 8}, _FEW),
+        "random-forest": ({"trees": 10}, {}),
+    },
+}
+
+# Table II in its own order: many-to-many, one-to-many, then one epoch at a time.
+TABLE_II = (
+    *(System(f"SeqSleepNet-{L}", "seqsleepnet", {"sequence_length": L}) for L in (30, 20, 10)),
+    *(System(f"E2E-DeepSleepNet-{L}", "e2e-deepsleepnet", {"sequence_length": L}) for L in (30, 20, 10)),
+    System("Multitask E2E-ARNN", "multitask-e2e-arnn"),
+    System("Multitask 1-max CNN", "multitask-1-max-cnn"),
+    System("E2E-ARNN", "e2e-arnn"),
+    System("1-max CNN", "1-max-cnn"),
+    System("DeepSleepNet1", "deepsleepnet1"),
+    System("Chambon et al.", "chambon"),
+    System("Tsinalis et al.", "tsinalis"),
+    System("Dong et al. (MNN)", "dong-mnn"),
+    System("Dong et al. (DNN)", "dong-dnn"),
+    System("Random forest", "random-forest"),
+    System("SVM", "svm"),
+    *BASELINES,
+)
+
+# On real EEG: Table II without two lengths of E2E-DeepSleepNet, by far the dearest rows on a CPU, and the released
+# SeqSleepNet beside the paper's.
+REAL_EEG = (
+    TABLE_II[0],
+    TABLE_II[1],
+    System("SeqSleepNet-20, released", "seqsleepnet", {"sequence_length": 20}, variant="released"),
+    *TABLE_II[2:],
+)
+REAL_EEG = tuple(s for s in REAL_EEG if s.label not in ("E2E-DeepSleepNet-30", "E2E-DeepSleepNet-10"))
+
+# Table III: length by depth of SeqSleepNet. Depth 1 are the rows of Table II, so nothing is trained twice.
+TABLE_III = (
+    *(s for s in TABLE_II if s.network == "seqsleepnet"),
+    *(
+        System(f"SeqSleepNet-{L}, depth 2", "seqsleepnet", {"sequence_length": L, "depth": 2})
+        for L in (30, 20, 10)
+    ),
+)
+
+# Beyond the paper: from no context to a third of the night. Long sequences come in batches of fewer, so that a step
+# takes about as long.
+CONTEXT = tuple(
+    System(f"SeqSleepNet-{L}", "seqsleepnet", {"sequence_length": L}, {"batch_size": 8} if L > 30 else {})
+    for L in (1, 2, 5, 10, 20, 50, 100, 200)
+)
+
+# The families of Table II, best first, by the beginnings of our labels.
+FAMILIES = {
+    "sequence to sequence": ("SeqSleepNet", "E2E-DeepSleepNet"),
+    "one epoch to three": ("Multitask",),
+    "one epoch to one": ("E2E-ARNN", "1-max CNN", "DeepSleepNet1", "Dong et al. (DNN)"),
+    "hand-crafted features": ("Random forest", "SVM"),
+}
+
+
+def systems(table=TABLE_II, budget: str = "demo", seed: int = 0, only=None) -> list[System]:
+    """The systems of a table, with as much training as the budget gives.
+
+    Parameters
+    ----------
+    only : labels of those wanted; by default all
+
+    Raises
+    ------
+    SleeplibError
+        If there is no such budget or label.
+    """
+    if budget not in BUDGETS:
+        raise SleeplibError(f"budget {budget!r} is not known; choose {', '.join(BUDGETS)}")
+    labels = [s.label for s in table]
+    if unknown := set(only or ()) - set(labels):
+        raise SleeplibError(
+            f"no system is called {', '.join(sorted(unknown))}; there are {', '.join(labels)}"
+        )
+    return [_budgeted(s, budget, seed) for s in table if only is None or s.label in only]
+
+
+def _budgeted(system: System, budget: str, seed: int) -> System:
+    """A system with its budget's settings and recipe."""
+    changes = BUDGETS[budget]
+    if system.network in CLASSICAL:
+        return replace(system, settings=changes.get(system.network, ({}, {}))[0])
+    settings, recipe = changes.get(system.network) or changes.get("", ({}, {}))
+    return System(
+        system.label,
+        system.network,
+        settings | system.settings,
+        recipe | {"seed": seed},
+        system.role,
+        system.variant,
+    )
+
+
+def nights(
+    cohort: str, root: str = "", persons: int | None = None, hours=None, jobs: int = 1, **changes
+) -> Store:
+    """The prepared nights of a cohort: its files in `root`, else its simulated twin, made where it is missing.
+
+    Parameters
+    ----------
+    cohort : manifest by name or path
+    persons, hours : of the twin
+    changes : of the preparation, such as `montage`
+
+    Returns
+    -------
+    Store
+        In the data folder; what is there already is kept.
+    """
+    manifest = cohorts.load(cohort)
+    if root:
+        folder = results.data_folder() / "prepared" / manifest.name
+    else:
+        size = f"{persons or 'all'}-{hours or 'whole'}"
+        root = results.data_folder() / f"{manifest.name}-twin-{size}"
+        folder = root / "store"
+        simulator.simulate(manifest, root, persons=persons, hours=hours, jobs=jobs, progress=False)
+    store, failures = prepare(manifest, root, folder, jobs, progress=False, **changes)
+    for failure in failures:
+        print(f"left out: {failure}")
+    return store
+
+
+def splits(
+    store: Store, folds=None, valid_persons: int = 1, test_persons: int = 1, seed: int = 0
+) -> list[dict]:
+    """Who trains, validates and tests.
+
+    Parameters
+    ----------
+    folds : None or 0 for one split, a number of folds by person, or the path of SeqSleepNet's published folds
+    """
+    if not folds:
+        return [cohorts.split(store.groups, valid_persons, test_persons, seed)]
+    if isinstance(folds, int):
+        return cohorts.folds(store.groups, folds, valid_persons, seed)
+    return cohorts.splits.assign_folds(cohorts.splits.read_seqsleepnet_folds(folds), store.ids, store.groups)
+
+
+def summary(store: Store, folds: list[dict]) -> str:
+    """One line about nights and split, for the head of a page."""
+    kind = "simulated" if store.simulated else "real"
+    parts = [f"{store.title}: {len(store)} {kind} nights of {len(set(store.persons))} persons"]
+    parts.append(
+        f"{store.lengths.sum():,} epochs of {store.epoch_seconds:g} s, channels {', '.join(store.channels)}"
+    )
+    if len(folds) > 1:
+        return "; ".join([*parts, f"{len(folds)} folds by person"])
+    persons = {part: len(set(store.persons[which])) for part, which in folds[0].items()}
+    return "; ".join([*parts, ", ".join(f"{n} persons {part}" for part, n in persons.items())])
+
+
+def published(table: str = "table_ii"):
+    """The paper's own numbers, as a `DataFrame`: never in one table with ours.
+
+    Parameters
+    ----------
+    table : "table_ii" (overall), "sensitivity" or "selectivity" (Table II by stage), or "table_iii"
+    """
+    import pandas as pd
+
+    facts = json.loads((results.facts_folder() / "published_seqsleepnet.json").read_text())
+    if table == "table_iii":
+        rows = pd.DataFrame(facts["table_iii"])
+        return rows.pivot(index="depth", columns="sequence_length", values="accuracy")
+    rows = facts["table_ii"]
+    labels = [row["label"] for row in rows]
+    if table != "table_ii":
+        known = [(label, row[table]) for label, row in zip(labels, rows, strict=True) if row[table]]
+        return pd.DataFrame.from_dict(
+            dict(known), orient="index", columns=pd.Index(facts["stages"], name="System")
+        )
+    heads = {metric: results.ALL_METRICS[metric][0] for metric in metrics.HEADLINE}
+    frame = pd.DataFrame(rows, index=pd.Index(labels, name="System"))[[*heads]].rename(columns=heads)
+    return frame.astype(object).where(frame.notna(), "")
+
+
+def rows(predictions: protocol.Predictions, chosen) -> list[dict]:
+    """Scored rows of systems with, for each network, the size and the training time that its cards tell."""
+    found = predictions.rows(chosen)
+    for row in found:
+        folders = predictions.folders.get(row["system"], [])
+        cards = [
+            json.loads(path.read_text())
+            for folder in folders
+            for path in folder.glob("*.json")
+            if path.stem != "history"
+        ]
+        if cards:
+            row |= {
+                "parameters": cards[0]["parameters"], "steps": [card["steps"] for card in cards],
+                "training_seconds": sum(card["seconds"] for card in cards), "trained_on": cards[0]["device"]["cpu"],
+            }  # fmt: skip
+    return found
+
+
+def sizes(record: dict):
+    """What the networks of a record have and cost: a `DataFrame` of parameters, kept steps and training minutes."""
+    import pandas as pd
+
+    def steps(found):
+        return f"{min(found):,}" if min(found) == max(found) else f"{min(found):,} to {max(found):,}"
+
+    lines = {
+        row["system"]: [f"{row['parameters']:,}", steps(row["steps"]), f"{row['training_seconds'] / 60:.1f}"]
+        for row in record["rows"]
+        if "parameters" in row
+    }
+    heads = pd.Index(["Parameters", "Kept step", "Training (min)"], name="System")
+    return pd.DataFrame.from_dict(lines, orient="index", columns=heads)
+
+
+def gain_table(found: dict[str, dict]):
+    """The results of several `gains` as a `DataFrame`: points with 95 % intervals."""
+    import pandas as pd
+
+    lines = {
+        name: [f"{value:+.1f} ({low:+.1f} to {high:+.1f})" for value, low, high in gain.values()]
+        for name, gain in found.items()
+    }
+    heads = pd.Index(["Accuracy", *STAGES], name="Points")
+    return pd.DataFrame.from_dict(lines, orient="index", columns=heads)
+
+
+def family_table(scored: list[dict]):
+    """The families of Table II, each with its best member and that one's accuracy, as a `DataFrame`."""
+    import pandas as pd
+
+    lines = {}
+    for family, members in FAMILIES.items():
+        if found := [row for row in scored if row["system"].startswith(members)]:
+            best = max(found, key=lambda row: row["accuracy"])
+            lines[family] = [best["system"], f"{100 * best['accuracy']:.1f}"]
+    heads = pd.Index(["Best member", "Accuracy (%)"], name="Family")
+    return pd.DataFrame.from_dict(lines, orient="index", columns=heads)
+
+
+def gains(predictions, first: str, second: str) -> dict:
+    """What one system has over another on the same epochs: points of accuracy and of each stage's sensitivity.
+
+    Returns
+    -------
+    dict of "accuracy" and the stages to (difference, low, high), in percent points, 95 % intervals paired by person
+    """
+    ours, theirs = predictions.confusions(first), predictions.confusions(second)
+    found = {"accuracy": statistics.paired_difference(metrics.accuracy, ours, theirs)}
+    difference, low, high = statistics.paired_difference(metrics.sensitivity, ours, theirs)
+    found |= {stage: (difference[k], low[k], high[k]) for k, stage in enumerate(STAGES)}
+    return {key: tuple(100 * np.array(value)) for key, value in found.items()}
+
+
+def stored(record: dict) -> protocol.Predictions:
+    """The predictions of a result record, to compare systems without training; posteriors are 0 and 1."""
+    arrays = results.predictions(record)
+    beside = {key: arrays.pop(key) for key in ("truth", "person", "recording")}
+    posteriors = {label: np.eye(len(STAGES), dtype=np.float32)[stages] for label, stages in arrays.items()}
+    return protocol.Predictions(**beside, posteriors=posteriors)
+
+
+def weights_folder(name: str) -> Path:
+    """The weights that come with the project for a budget: `book/weights/<name>`, or beside the records of a wheel."""
+    return results.committed_folder().parent / "weights" / name
+
+
+def evaluate(
+    store: Store, folds: list[dict], chosen, jobs: int = 1, weights: str = "", progress: bool = False
+) -> protocol.Predictions:
+    """`protocol.evaluate` with the book's folder of runs and, where `weights` names some, the project's weights."""
+    folder = weights_folder(weights) if weights else None
+    runs = results.build_folder() / "runs"
+    return protocol.evaluate(store, folds, chosen, runs, jobs, progress, weights_folder=folder)
