@@ -70,9 +70,7 @@ split = suite.splits(nights, folds, valid_persons, test_persons, seed)
 print(suite.summary(nights, split))
 kind = "simulated" if nights.simulated else "real"
 
-systems = suite.systems(
-    suite.CONTEXT, budget, seed, [f"SeqSleepNet-{L}" for L in lengths]
-)
+systems = suite.systems([suite.context(L) for L in lengths], budget, seed)
 systems += protocol.BASELINES
 predictions = suite.evaluate(nights, split, systems, jobs, weights)
 
@@ -170,7 +168,7 @@ plt.show()
 suite.gain_table(
     {
         f"L = {L} minus L = {lengths[0]}": suite.gains(
-            predictions, f"SeqSleepNet-{L}", f"SeqSleepNet-{lengths[0]}"
+            predictions, suite.context(L).label, systems[0].label
         )
         for L in lengths[1:]
     }

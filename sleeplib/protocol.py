@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sleeplib import inference, models, parallel, simulator
+from sleeplib import cohorts, inference, models, parallel, simulator
 from sleeplib.analysis import statistics
 from sleeplib.errors import SleeplibError
 from sleeplib.models import weights
@@ -219,9 +219,20 @@ def _origin(store: Store, split: dict, system: System) -> dict:
     """What a card says about how its weights came to be, and what tells whether they are those of a system."""
     return {
         "cohort": store.cohort, "simulated": store.simulated,
-        "simulator": simulator.version() if store.simulated else None, "training": asdict(system.recipe),
+        "simulator": _simulator(store.cohort) if store.simulated else None, "training": asdict(system.recipe),
         "persons": {part: sorted(set(store.groups[split[part]].tolist())) for part in ("train", "valid")},
     }  # fmt: skip
+
+
+def _simulator(cohort: str) -> str:
+    """Digest of what makes the nights of a cohort: the simulator's source and the manifest's settings."""
+    try:
+        settings = cohorts.load(cohort).simulation
+    except SleeplibError:  # not one of the project's
+        settings = {}
+    return hashlib.sha256(json.dumps([simulator.version(), settings], sort_keys=True).encode()).hexdigest()[
+        :16
+    ]
 
 
 def trained(store: Store, split: dict, system: System, folder: str | Path) -> Path | None:

@@ -12,7 +12,7 @@ import yaml
 from sleeplib import cli
 from tests.cohorts.test_splits import mat
 
-COMMANDS = ("simulate", "prepare", "train", "evaluate", "run")
+COMMANDS = ("simulate", "prepare", "train", "evaluate", "crossvalidate", "run")
 
 
 def call(*arguments):
@@ -93,6 +93,49 @@ def test_the_whole_road(road, capsys):
         card["persons"]["valid"]
     )
     assert len(np.load(road / "records/first.npz")["truth"]) == record["data"]["epochs"]
+
+
+def test_a_record_is_scored_again_without_training(road, tmp_path, capsys):
+    from sleeplib import results
+
+    record = tmp_path / "cv.json"
+    command = (
+        "crossvalidate",
+        "e2e-arnn",
+        "random-forest",
+        "--store",
+        road / "store",
+        "--runs",
+        tmp_path / "runs",
+    )
+    command += ("--record", record, "--folds", 3, "--steps", 2, "--jobs", 1)
+    assert call(*command) == 0
+    table = capsys.readouterr().out
+    assert all(name in table for name in ("e2e-arnn", "random-forest", "majority class", "band powers + LDA"))
+    content = results.load(record)
+    assert content["parameters"]["folds"] == 3 and content["data"]["persons"] == 5
+    cards = list((tmp_path / "runs/e2e-arnn").glob("*/e2e-arnn.json"))
+    assert len(cards) == 3, "one training for each fold, kept"
+    begun = {path: path.stat().st_mtime_ns for path in cards}
+    assert call(*command) == 0
+    assert begun == {path: path.stat().st_mtime_ns for path in cards}, "nothing was trained again"
+    capsys.readouterr()
+    assert call("evaluate", "--rescore", record) == 0
+    told = capsys.readouterr().out
+    assert (
+        "the record's numbers follow from its predictions: 4 systems" in told
+        and "Error at transitions" in told
+    )
+    changed = json.loads(record.read_text())
+    changed["rows"][0]["kappa"] += 0.01
+    record.write_text(json.dumps(changed))
+    assert call("evaluate", "--rescore", record) == 2
+    assert "1 numbers differ from the record's; e2e-arnn: kappa" in capsys.readouterr().err
+    assert "nothing else" in fails(capsys, "evaluate", "--rescore", record, "--store", road / "store")
+    assert "needs weights and --store" in fails(capsys, "evaluate")
+    folds = {"train": [[3], [1], [2]], "eval": [[2], [3], [1]], "test": [[1], [2], [3]]}
+    published = mat(tmp_path / "folds.mat", **folds)
+    assert "are of 3 recordings; 5 are at hand" in fails(capsys, *command, "--published", published)
 
 
 def test_cohorts_are_listed_and_told(capsys):

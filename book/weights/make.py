@@ -9,13 +9,16 @@ change of the simulator, run it again (a test says so).
 """
 
 import argparse
+import hashlib
+import json
 import shutil
 from pathlib import Path
 
 import numpy as np
+from safetensors.torch import load_file, save_file
 
 from sleeplib import experiments, protocol, results, suite
-from sleeplib.models import CLASSICAL
+from sleeplib.models import CLASSICAL, weights
 
 HERE = Path(__file__).parent
 
@@ -26,10 +29,9 @@ def demo(jobs: int) -> None:
     p, lengths = plans["table_ii"], plans["how_much_context"]["lengths"]
     nights = suite.nights(p["cohort"], p["root"], p["persons"], p["hours"], jobs)
     split = suite.splits(nights, p["folds"], p["valid_persons"], p["test_persons"], p["seed"])
-    table = {s.label: s for s in (*suite.TABLE_II, *suite.TABLE_III, *suite.CONTEXT)}
-    wanted = [s for s in table.values() if s.network not in CLASSICAL]
-    wanted = [s for s in wanted if s not in suite.CONTEXT or s.settings["sequence_length"] in lengths]
-    systems = suite.systems(wanted, p["budget"], p["seed"])
+    chosen = [s for s in suite.TABLE_II if s.label in (p["only"] or [s.label])]
+    table = {s.label: s for s in (*chosen, *suite.TABLE_III, *map(suite.context, lengths))}
+    systems = suite.systems([s for s in table.values() if s.network not in CLASSICAL], p["budget"], p["seed"])
     predictions = suite.evaluate(nights, split, systems, jobs, progress=True)
     for system in systems:
         keep(system, predictions.folders[system.label][0], HERE / p["weights"])
@@ -51,11 +53,17 @@ def real_eeg(root: str, jobs: int) -> None:
 
 
 def keep(system, run: Path, folder: Path) -> None:
-    """Copy the weights, card and history of a run."""
+    """Copy the weights, card and history of a run; what was learned is rounded to half precision, to half the size."""
     place = folder / system.slug
     place.mkdir(parents=True, exist_ok=True)
-    for name in (f"{system.network}.safetensors", f"{system.network}.json", "history.json"):
-        shutil.copyfile(run / name, place / name)
+    name = f"{system.network}.safetensors"
+    learned = {key for key, _ in weights.load(run / name).named_parameters()}
+    state = load_file(run / name)
+    save_file({key: x.half() if key in learned else x for key, x in state.items()}, place / name)
+    card = json.loads((run / name).with_suffix(".json").read_text())
+    card |= {"stored": "float16", "sha256": hashlib.sha256((place / name).read_bytes()).hexdigest()}
+    (place / name).with_suffix(".json").write_text(json.dumps(card, indent=1))
+    shutil.copyfile(run / "history.json", place / "history.json")
 
 
 def main() -> None:
