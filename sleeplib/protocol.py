@@ -3,7 +3,6 @@
 import hashlib
 import json
 import re
-import time
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
@@ -168,6 +167,7 @@ def run(
     part = folder / "predictions.part.npz"
     np.savez(part, identity=identity, **{f"night{i}": p for i, p in enumerate(results)})
     part.replace(done)
+    (folder / "checkpoint.pt").unlink(missing_ok=True)  # four times the weights, and no longer needed
     return results
 
 
@@ -189,7 +189,6 @@ def train(store: Store, split: dict, system: System, folder: str | Path, progres
     recipe = system.recipe
     torch.manual_seed(recipe.seed)
     network = _network(store, system)
-    started = time.perf_counter()
     history = fit(network, nights["train"], nights["valid"], recipe, folder, progress, device)
     Path(folder, "history.json").write_text(json.dumps(history, indent=1))
     network.preparation = store.preparation
@@ -198,7 +197,7 @@ def train(store: Store, split: dict, system: System, folder: str | Path, progres
         **_origin(store, split, system), data_digest=store.digest,
         parameters=sum(p.numel() for p in network.parameters()), steps=_kept(history)["step"],
         validation_accuracy=_kept(history)["accuracy"],
-        seconds=round(time.perf_counter() - started, 1),
+        seconds=round(history[-1]["seconds"], 1),
     )  # fmt: skip
     return weights.load(path)
 
@@ -221,6 +220,7 @@ def _origin(store: Store, split: dict, system: System) -> dict:
         "cohort": store.cohort, "simulated": store.simulated,
         "simulator": _simulator(store.cohort) if store.simulated else None, "training": asdict(system.recipe),
         "persons": {part: sorted(set(store.groups[split[part]].tolist())) for part in ("train", "valid")},
+        "epochs": {part: int(store.lengths[split[part]].sum()) for part in ("train", "valid")},
     }  # fmt: skip
 
 

@@ -128,11 +128,13 @@ def fit(
     )
     torch.manual_seed(settings.seed)
     network.to(device).train()
-    network.adapt(train)
     optimiser = torch.optim.Adam(_groups(network, settings.weight_decay), settings.learning_rate)
     steps = min(settings.passes * sequences.steps_per_pass, settings.max_steps or 10**12)
-    state = Checkpoint(folder, network, optimiser, settings, train)
-    started, losses = time.perf_counter() - state.seconds, []
+    started = time.perf_counter()
+    state = Checkpoint(folder, network, optimiser, settings, train, valid)
+    if not state.resume():
+        network.adapt(train)
+    started, losses = started - state.seconds, []
 
     with tqdm(total=steps, initial=state.step, desc="training", unit="step", disable=not progress) as bar:
         while state.step < steps:
@@ -149,7 +151,8 @@ def fit(
                 mean_loss = torch.stack(losses).mean().item()
                 state.seconds = time.perf_counter() - started
                 state.keep(
-                    {"step": state.step, "loss": mean_loss, "accuracy": accuracy, "seconds": state.seconds}
+                    {"step": state.step, "loss": mean_loss, "accuracy": accuracy, "seconds": state.seconds},
+                    last=state.step == steps,
                 )
                 bar.set_postfix(loss=f"{mean_loss:.3f}", valid=f"{accuracy:.3f}")
                 losses = []
@@ -179,24 +182,29 @@ class Checkpoint:
     The sampler needs nothing: its batches depend on the seed and the step alone.
     """
 
-    def __init__(self, folder, network, optimiser, settings: TrainingSettings, train: Nights):
+    def __init__(self, folder, network, optimiser, settings: TrainingSettings, train: Nights, valid: Nights):
         self.network, self.optimiser = network, optimiser
-        # The inputs' mean and the stages tell one set of training nights from another.
-        data = train.statistics()[0].numpy().tobytes() + train.labels.numpy().tobytes()
         self.identity = {
             "training": asdict(settings),
-            "network": asdict(network.settings),
-            "data": hashlib.sha256(data).hexdigest(),
+            "network": [type(network).__name__, asdict(network.settings)],
+            "data": [_digest(nights) for nights in (train, valid)],
         }
-        self.step, self.seconds, self.history = 0, 0.0, []
-        self.best = {key: value.clone() for key, value in network.state_dict().items()}
+        self.step, self.seconds, self.history, self.best = 0, 0.0, [], None
         self.path = Path(folder) / "checkpoint.pt" if folder else None
-        if self.path and self.path.exists():
-            self._resume()
+        self._due = 0.0  # when the next may be written
 
-    def _resume(self) -> None:
+    def resume(self) -> bool:
+        """Go on from the checkpoint in the folder; False if there is none.
+
+        Raises
+        ------
+        SleeplibError
+            If it is damaged, or that of another run.
+        """
+        if not (self.path and self.path.exists()):
+            return False
         try:
-            saved = torch.load(self.path, weights_only=True)
+            saved = torch.load(self.path, weights_only=True, map_location=self._device())
             identity = json.loads(saved["identity"])
         except Exception as error:  # torch raises many kinds on a damaged file
             raise SleeplibError(
@@ -208,18 +216,26 @@ class Checkpoint:
             )
         self.network.load_state_dict(saved["network"])
         self.optimiser.load_state_dict(saved["optimiser"])
-        torch.set_rng_state(saved["rng"])
+        torch.set_rng_state(saved["rng"].cpu())
         if torch.cuda.is_available() and len(saved["cuda_rng"]):
-            torch.cuda.set_rng_state_all(saved["cuda_rng"])
+            torch.cuda.set_rng_state_all([state.cpu() for state in saved["cuda_rng"]])
         self.step, self.seconds, self.best = saved["step"], saved["seconds"], saved["best"]
         self.history = json.loads(saved["history"])
+        return True
 
-    def keep(self, entry: dict) -> None:
-        """Note a validation, keep the weights if they are the best so far (ties: the later), write the checkpoint."""
+    def _device(self):
+        return next(self.network.parameters()).device
+
+    def keep(self, entry: dict, last: bool) -> None:
+        """Note a validation, keep the weights if they are the best so far (ties: the later), write the checkpoint.
+
+        Where writing takes long, not at each validation: a tenth of the time at most goes into it.
+        """
         if all(entry["accuracy"] >= earlier["accuracy"] for earlier in self.history):
             self.best = {key: value.clone() for key, value in self.network.state_dict().items()}
         self.history.append(entry)
-        if self.path is None:
+        begun = time.perf_counter()
+        if self.path is None or (begun < self._due and not last):
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
         part = self.path.with_suffix(".part")
@@ -232,3 +248,10 @@ class Checkpoint:
         }  # fmt: skip
         torch.save(content, part)
         part.replace(self.path)
+        self._due = 10 * (time.perf_counter() - begun) + begun
+
+
+def _digest(nights: Nights) -> str:
+    """The inputs' mean and the stages tell one set of nights from another."""
+    content = nights.statistics()[0].numpy().tobytes() + nights.labels.numpy().tobytes()
+    return hashlib.sha256(content).hexdigest()

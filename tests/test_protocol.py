@@ -78,7 +78,9 @@ def test_finished_pieces_are_not_trained_again_and_jobs_do_not_matter(nights, tm
 
 def test_other_data_or_settings_are_trained_anew(nights, tmp_path):
     split = cohorts.split(nights.persons, 1, 1)
-    before = protocol.run(nights, split, SYSTEMS[0], tmp_path / "a")
+    before = protocol.run(nights, split, SYSTEMS[0], tmp_path / "c")
+    assert not list((tmp_path / "c").glob("checkpoint*")), "no longer needed"
+    protocol.train(nights, split, SYSTEMS[0], tmp_path / "a", progress=False)
     other = protocol.System("Seq-5", "seqsleepnet", SYSTEMS[0].settings, SYSTEMS[0].training | {"seed": 1})
     with pytest.raises(SleeplibError, match="other settings or data"):
         protocol.run(nights, split, other, tmp_path / "a")
