@@ -75,9 +75,14 @@ label = systems[0].label
 # the best nor the worst.
 
 # %%
+step = {
+    nights.ids[i]: nights.quality(i).get("step", nights.epoch_seconds)
+    for i in range(len(nights))
+}  # s from one epoch to the next: 20 where epochs of 20 s were widened to 30
 names = list(dict.fromkeys(predictions.recording.tolist()))
+names = [name for name in names if step[name] == step[names[0]]]
 truths = [predictions.truth[predictions.recording == name] for name in names]
-name = names[architecture.typical(truths)]
+name = names[architecture.typical(truths, step[names[0]])]
 here = predictions.recording == name
 truth, stages = predictions.truth[here], predictions.stages(label)[here]
 posteriors = predictions.posteriors[label][here]
@@ -89,20 +94,20 @@ figure, axes = plt.subplots(
     sharex=True,
     height_ratios=[1.2, 1.2, 0.35, 1.3],
 )
-plotting.hypnogram(stages, ax=axes[0]).set(
+plotting.hypnogram(stages, step[name], ax=axes[0]).set(
     xlabel="", title=f"{label}: {100 * right:.0f} % right ({name}, {kind})"
 )
-plotting.hypnogram(truth, ax=axes[1]).set(
+plotting.hypnogram(truth, step[name], ax=axes[1]).set(
     xlabel="", title="Expert" if kind == "real" else "Simulated expert"
 )
-plotting.errors(truth, stages, ax=axes[2]).set(xlabel="")
-plotting.hypnodensity(posteriors, ax=axes[3])
+plotting.errors(truth, stages, step[name], ax=axes[2]).set(xlabel="")
+plotting.hypnodensity(posteriors, step[name], ax=axes[3])
 plotting.stage_legend(figure)
 plt.show()
 
 # %% [markdown]
-# Errors are coloured by the true stage. They stand where the stage changes, and where
-# the probabilities are torn.
+# Errors are coloured by the true stage. Look where they stand: at changes of stage, or in the
+# middle of a bout? And are the probabilities torn there?
 #
 # ## Does it know when it errs?
 #
@@ -136,9 +141,9 @@ axis.set_title(f"{scored.sum():,} epochs ({kind})")
 plt.show()
 
 # %% [markdown]
-# On the grey line, the network would know exactly how sure to be; the small numbers are
-# epochs. Fusing many decisions by the mean of their logarithms makes it cautious rather
-# than bold.
+# On the grey line, the network would know exactly how sure to be; above it, it is too modest,
+# below it too bold. The small numbers are epochs. The fused probability is a geometric mean of
+# many decisions, and those who disagree pull it down together.
 
 # %%
 print(f"{time.perf_counter() - started:.0f} s on {jobs} processes")

@@ -41,7 +41,6 @@ import time
 import matplotlib.pyplot as plt
 
 from sleeplib import plotting, protocol, results, suite
-from sleeplib.analysis import metrics
 
 plotting.use_style()
 started = time.perf_counter()
@@ -67,7 +66,7 @@ kind = "simulated" if nights.simulated else "real"
 
 systems = suite.systems(
     budget=budget, seed=seed, only=["SeqSleepNet-20", "E2E-ARNN"]
-)
+) + list(protocol.BASELINES)
 predictions = suite.evaluate(nights, split, systems, jobs, weights)
 
 
@@ -83,7 +82,7 @@ def compare(first, second, kind):
     plt.show()
 
 
-first, second = (predictions.confusions(s.label).sum(0) for s in systems)
+first, second = (predictions.confusions(s.label).sum(0) for s in systems[:2])
 compare(first, second, kind)
 
 # %% [markdown]
@@ -92,25 +91,21 @@ compare(first, second, kind)
 
 # %%
 rows = suite.rows(predictions, systems)
-results.write(
-    "confusion-difference",
-    title=f"SeqSleepNet-20 against E2E-ARNN, {nights.title}",
-    simulated=nights.simulated,
-    parameters={
-        "folds": len(split),
-        "valid_persons": valid_persons,
-        "test_persons": test_persons,
-        "persons": persons,
-        "hours": hours,
-        "budget": budget,
-        "weights": weights,
-        "seed": seed,
-    },
-    data=protocol.describe(nights, predictions),
-    rows=rows,
-    seconds=time.perf_counter() - started,
-    predictions=predictions.arrays(),
+record = suite.record(
+    "Confusion difference: SeqSleepNet-20 against E2E-ARNN",
+    nights,
+    split,
+    systems,
+    predictions,
+    started,
+    rows,
+    budget=budget,
+    weights=weights,
+    seed=seed,
 )
+results.table(record, results.HEADLINE)
+
+# %%
 suite.gain_table(
     {
         "SeqSleepNet-20 minus E2E-ARNN": suite.gains(
@@ -127,18 +122,16 @@ suite.gain_table(
 # epoch, no eyes and no chin.
 
 # %%
-stored = results.predictions(results.latest(results.load_all())["real-eeg"])
+stored = suite.stored(suite.real_eeg())
 pair = [
-    metrics.confusion(stored["truth"], stored[label])
-    for label in ("SeqSleepNet-20", "E2E-ARNN")
+    stored.confusions(label).sum(0) for label in ("SeqSleepNet-20", "E2E-ARNN")
 ]
 compare(*pair, "real EEG")
 
 # %% [markdown]
-# In the paper, N1 is what changes: 17.2 points more of it are found, and little else
-# moves. On these real nights, too, a single epoch of N1 is taken for REM, W and N2 in
-# turn, and the neighbours sort that out; REM gains as much, because without the EOG it
-# looks like N1 epoch by epoch.
+# In the paper, N1 is what changes: 17.2 points more of it are found, and little else moves.
+# Look at the row of N1 first, at where its epochs went and at which of these mistakes are
+# fewer with context; then at the column, for what is wrongly called N1.
 
 # %%
 print(f"{time.perf_counter() - started:.0f} s on {jobs} processes")

@@ -93,26 +93,18 @@ for s in systems[: len(lengths)]:
 rows = suite.rows(predictions, systems)
 for row, seconds in zip(rows, staging, strict=False):
     row["staging_seconds"] = seconds
-record = results.load(
-    results.write(
-        "how-much-context",
-        title=f"SeqSleepNet with 1 to {max(lengths)} epochs of context, {nights.title}",
-        simulated=nights.simulated,
-        parameters={
-            "folds": len(split),
-            "valid_persons": valid_persons,
-            "test_persons": test_persons,
-            "persons": persons,
-            "hours": hours,
-            "budget": budget,
-            "weights": weights,
-            "seed": seed,
-        },
-        data=protocol.describe(nights, predictions),
-        rows=rows,
-        seconds=time.perf_counter() - started,
-        predictions=predictions.arrays(),
-    )
+record = suite.record(
+    f"How much context: SeqSleepNet with 1 to {max(lengths)} epochs",
+    nights,
+    split,
+    systems,
+    predictions,
+    started,
+    rows,
+    budget=budget,
+    weights=weights,
+    seed=seed,
+    lengths=lengths,
 )
 results.table(record)
 
@@ -144,7 +136,12 @@ axes[0].set(
 for k, stage in enumerate(STAGES):
     axes[1].plot(
         lengths,
-        [100 * (row["sensitivity"][k] or np.nan) for row in models],
+        [
+            np.nan
+            if row["sensitivity"][k] is None
+            else 100 * row["sensitivity"][k]
+            for row in models
+        ],
         marker="o",
         ms=4,
         color=COLOURS[stage],
@@ -175,11 +172,10 @@ suite.gain_table(
 )
 
 # %% [markdown]
-# With L = 1 the sequence layer has nothing to remember: that is a one-epoch network
-# with a useless recurrence, and the first row to compare with. All have the same number
-# of training steps; long sequences come in smaller batches, so that a step takes about
-# as long. A longer sequence is not free in another way, too: each person's night holds
-# fewer independent ones.
+# With L = 1 the sequence layer has nothing to remember: that is a one-epoch network with an
+# idle recurrence, and the first row to compare with. All are trained by one recipe, and a step
+# shows about as many epochs whatever L is (`sleeplib.suite.context`). A longer sequence is not
+# free in another way, too: a night holds fewer independent ones.
 
 # %%
 print(f"{time.perf_counter() - started:.0f} s on {jobs} processes")

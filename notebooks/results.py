@@ -70,7 +70,7 @@ records = [
 # %% [markdown]
 # ## Simulated nights
 #
-# The embedded cohort, trained and tested on the machine that built this book.
+# Simulated cohorts. Each record says which, and on which machine it was made.
 
 # %% tags=["hide-input"]
 for record in records:

@@ -41,7 +41,7 @@ import time
 
 import matplotlib.pyplot as plt
 
-from sleeplib import plotting, protocol, results, suite
+from sleeplib import plotting, results, suite
 
 plotting.use_style()
 started = time.perf_counter()
@@ -63,9 +63,9 @@ jobs = 2  # processes side by side
 # %% [markdown]
 # ## The nights
 #
-# The twin has the archive's own files: 23 signals at 256 Hz, some nights scored in
-# epochs of 20 s, which are widened to 30 s as the paper has it
-# ({doc}`/book/real_nights`). Three channels are taken from them.
+# A twin has the archive's own files: all of its signals at its rates, and nights scored
+# in epochs of 20 s, which are widened to 30 s as the paper has it ({doc}`/book/real_nights`).
+# Three channels are taken from them.
 
 # %%
 nights = suite.nights(cohort, root, persons, hours, jobs)
@@ -76,37 +76,29 @@ kind = "simulated" if nights.simulated else "real"
 # %% [markdown]
 # ## The systems
 #
-# Each has the settings of its own paper as far as they are known
-# ({doc}`/book/fidelity`); the budget says how long it is trained. The `demo` budget has
-# many fewer steps than the paper, a ten times higher learning rate, and smaller
-# versions of the largest networks: what a laptop does in about an hour. Its weights
-# come with the project, so that this page does not take that hour; `python
-# book/weights/make.py` makes them again.
+# Each has the settings of its own paper as far as they are known ({doc}`/book/fidelity`); the
+# budget says how long it is trained. The `demo` budget has far fewer steps than the paper,
+# higher learning rates, a lighter penalty, and smaller versions of the largest networks
+# (`sleeplib.suite.BUDGETS`). Its weights come with the project, because they take most of an
+# hour to train on a laptop; `python book/weights/make.py demo` makes them again. They are used
+# only for the persons, settings and simulator that they were trained with.
 
 # %%
 systems = suite.systems(suite.TABLE_II, budget, seed, only)
 predictions = suite.evaluate(nights, split, systems, jobs, weights)
 rows = suite.rows(predictions, systems)
-record = results.write(
-    f"table-ii-{cohort}" if cohort != "mass" or root else "table-ii",
-    title=f"Table II: {nights.title}",
-    simulated=nights.simulated,
-    parameters={
-        "folds": len(split),
-        "valid_persons": valid_persons,
-        "test_persons": test_persons,
-        "persons": persons,
-        "hours": hours,
-        "budget": budget,
-        "weights": weights,
-        "seed": seed,
-    },
-    data=protocol.describe(nights, predictions),
-    rows=rows,
-    seconds=time.perf_counter() - started,
-    predictions=predictions.arrays(),
+record = suite.record(
+    "Table II: all systems",
+    nights,
+    split,
+    systems,
+    predictions,
+    started,
+    rows,
+    budget=budget,
+    weights=weights,
+    seed=seed,
 )
-record = results.load(record)
 suite.sizes(record)
 
 # %% [markdown]
@@ -142,40 +134,15 @@ plt.show()
 # ## What each idea is worth
 #
 # Differences between systems on the same epochs, in points of accuracy, with intervals
-# paired by person: the first three are steps in the family tree, the last two hold two
-# sequence networks and two lengths against each other.
+# paired by person. Most pairs differ in more than the idea that names them: sizes, recipes,
+# and the care that went into each.
 
 # %%
-ideas = {
-    "context (SeqSleepNet-20, E2E-ARNN)": ("SeqSleepNet-20", "E2E-ARNN"),
-    "context (E2E-DeepSleepNet-20, its CNN)": (
-        "E2E-DeepSleepNet-20",
-        "DeepSleepNet1",
-    ),
-    "saying the neighbours' stages (Multitask E2E-ARNN, E2E-ARNN)": (
-        "Multitask E2E-ARNN",
-        "E2E-ARNN",
-    ),
-    "learned features (E2E-ARNN, random forest)": ("E2E-ARNN", "Random forest"),
-    "image or signal (SeqSleepNet-20, E2E-DeepSleepNet-20)": (
-        "SeqSleepNet-20",
-        "E2E-DeepSleepNet-20",
-    ),
-    "length (SeqSleepNet-30, SeqSleepNet-10)": (
-        "SeqSleepNet-30",
-        "SeqSleepNet-10",
-    ),
-}
-found = {
-    name: suite.gains(predictions, *pair)
-    for name, pair in ideas.items()
-    if set(pair) <= set(predictions.posteriors)
-}
-suite.gain_table(found)
+suite.idea_table(predictions)
 
 # %% [markdown]
-# The order of the families, each by its best member's accuracy, and the paper's order
-# beside it:
+# The families, best first, each by its best member. The best of several is flattered a
+# little, since it was picked on these same persons:
 
 # %%
 suite.family_table(rows)
@@ -183,7 +150,7 @@ suite.family_table(rows)
 # %% [markdown]
 # ## Where context helps
 #
-# In the paper, N1 gains most from context. The bars are the gain in sensitivity of
+# In the paper, N1 gains most. The bars are the gain in sensitivity of
 # SeqSleepNet-20 over E2E-ARNN, stage by stage, with 95 % intervals paired by person.
 
 # %%
@@ -199,9 +166,10 @@ if (
 # %% [markdown]
 # ## The published table
 #
-# As printed {cite:p}`phan2019seqsleepnet`: MASS, 200 persons, 20 folds. It stands by
-# itself, because neither persons nor nights nor training are those of ours. Rows of
-# other authors on subset SS3 are marked.
+# As printed {cite:p}`phan2019seqsleepnet`. It stands by itself, because neither persons nor
+# nights nor training are those of ours. Rows with 200 persons are all of MASS in 20 folds; the
+# others are quoted there from work on subset SS3, and no two of them need to have the same
+# persons.
 
 # %%
 suite.published("table_ii")

@@ -77,26 +77,17 @@ predictions = suite.evaluate(nights, split, systems, jobs, weights)
 
 # %%
 rows = suite.rows(predictions, systems)
-record = results.load(
-    results.write(
-        "table-iii",
-        title=f"Table III: length and depth of SeqSleepNet, {nights.title}",
-        simulated=nights.simulated,
-        parameters={
-            "folds": len(split),
-            "valid_persons": valid_persons,
-            "test_persons": test_persons,
-            "persons": persons,
-            "hours": hours,
-            "budget": budget,
-            "weights": weights,
-            "seed": seed,
-        },
-        data=protocol.describe(nights, predictions),
-        rows=rows,
-        seconds=time.perf_counter() - started,
-        predictions=predictions.arrays(),
-    )
+record = suite.record(
+    "Table III: length and depth of SeqSleepNet",
+    nights,
+    split,
+    systems,
+    predictions,
+    started,
+    rows,
+    budget=budget,
+    weights=weights,
+    seed=seed,
 )
 print(
     f"{kind} nights: {record['data']['persons']} persons, {record['data']['epochs']:,} epochs"

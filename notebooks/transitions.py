@@ -42,7 +42,7 @@ import time
 import matplotlib.pyplot as plt
 import numpy as np
 
-from sleeplib import plotting, protocol, results, suite
+from sleeplib import plotting, results, suite
 from sleeplib.analysis import metrics, statistics
 
 plotting.use_style()
@@ -77,26 +77,17 @@ systems = suite.systems(budget=budget, seed=seed, only=labels) + list(
 )
 predictions = suite.evaluate(nights, split, systems, jobs, weights)
 rows = suite.rows(predictions, systems)
-record = results.load(
-    results.write(
-        "transitions",
-        title=f"Errors at transitions, {nights.title}",
-        simulated=nights.simulated,
-        parameters={
-            "folds": len(split),
-            "valid_persons": valid_persons,
-            "test_persons": test_persons,
-            "persons": persons,
-            "hours": hours,
-            "budget": budget,
-            "weights": weights,
-            "seed": seed,
-        },
-        data=protocol.describe(nights, predictions),
-        rows=rows,
-        seconds=time.perf_counter() - started,
-        predictions=predictions.arrays(),
-    )
+record = suite.record(
+    "Transitions: where the errors are",
+    nights,
+    split,
+    systems,
+    predictions,
+    started,
+    rows,
+    budget=budget,
+    weights=weights,
+    seed=seed,
 )
 columns = ["accuracy", "transition_error", "non_transition_error"]
 results.table(record, columns)
@@ -104,7 +95,7 @@ results.table(record, columns)
 
 # %%
 def at_transitions(truth, predicted, recording):
-    """Share of epochs at transitions, of the errors that stand there, and the table of the paper's paragraph."""
+    """Share (%) of the epochs that stand at transitions, and of the errors that do."""
     counts = metrics.confusion_at_transitions(truth, predicted, recording)
     epochs = counts.sum((1, 2))
     wrong = epochs - np.trace(counts, axis1=1, axis2=2)
@@ -123,33 +114,15 @@ print(
 # %% [markdown]
 # ## How far from a change?
 #
-# The error against the distance to the nearest change of stage, in epochs.
+# The error against the distance to the nearest epoch at a transition of the same night.
 
 
 # %%
-def by_distance(truth, predicted, recording, far=10):
-    """Error (%) of the epochs at each distance from a change of stage, 0 to `far` (and more)."""
-    index = np.arange(len(truth))
-    change = np.flatnonzero(
-        (truth[1:] != truth[:-1]) & (recording[1:] == recording[:-1])
-    )
-    ends = np.sort(np.r_[change, change + 1])
-    right = np.searchsorted(ends, index).clip(0, len(ends) - 1)
-    distance = np.minimum(
-        abs(ends[right] - index), abs(ends[(right - 1).clip(0)] - index)
-    ).clip(0, far)
-    scored = truth < 5
-    wrong = (truth != predicted)[scored]
-    n = np.bincount(distance[scored], minlength=far + 1)
-    return (
-        100 * np.bincount(distance[scored], wrong, far + 1) / np.maximum(n, 1)
-    )
-
-
 figure, axis = plt.subplots(figsize=(plotting.WIDTH, 2.8))
 for s in systems[:3]:
     axis.plot(
-        by_distance(
+        100
+        * metrics.error_by_distance(
             predictions.truth,
             predictions.stages(s.label),
             predictions.recording,
@@ -173,7 +146,7 @@ plt.show()
 # From the committed predictions on Sleep-EDF ({doc}`real_eeg`).
 
 # %%
-real = results.latest(results.load_all())["real-eeg"]
+real = suite.real_eeg()
 stored = results.predictions(real)
 shown = [label for label in labels if label in stored]
 figure, axis = plt.subplots(figsize=(plotting.WIDTH, 2.8))
@@ -194,7 +167,10 @@ for label in shown:
         f"{errors:.1f} % of the errors), {elsewhere:.1f} % elsewhere ({b[0]:.1f}-{b[1]:.1f})"
     )
     axis.plot(
-        by_distance(stored["truth"], stored[label], stored["recording"]),
+        100
+        * metrics.error_by_distance(
+            stored["truth"], stored[label], stored["recording"]
+        ),
         marker="o",
         ms=4,
         label=label,
@@ -209,9 +185,9 @@ axis.legend()
 plt.show()
 
 # %% [markdown]
-# At a change, an epoch holds two stages and has one label: even two experts part there.
-# What a sequence network gains, it gains elsewhere, too: in the middle of a bout the
-# neighbours say what a single ambiguous epoch does not.
+# At a change, an epoch holds two stages and has one label: even two experts part there. The
+# distance tells whether what a sequence network gains, it gains at the changes or in the
+# middle of a bout, where the neighbours say what a single ambiguous epoch does not.
 
 # %%
 print(f"{time.perf_counter() - started:.0f} s on {jobs} processes")

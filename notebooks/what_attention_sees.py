@@ -17,7 +17,7 @@
 # ```{admonition} What you will see
 # :class: tip
 # Figure 6 of the paper: for an epoch of each stage the signal, a fine spectrogram, and
-# the weight that attention gives to each of its 29 frames; and then, over all epochs,
+# the weight that attention gives to each of its frames; and then, over all epochs,
 # what the frames with much attention have that others lack.
 #
 # **Data** the *simulated* twin of MASS, or the cohort that you name. **Question** does
@@ -44,8 +44,9 @@ import torch
 from scipy.signal import ShortTimeFFT
 from scipy.signal.windows import hann
 
-from sleeplib import models, plotting, suite
+from sleeplib import plotting, suite
 from sleeplib.models import weights as trained
+from sleeplib.models.features import BANDS
 from sleeplib.stages import STAGES
 
 plotting.use_style()
@@ -162,7 +163,7 @@ plt.show()
 # avoids.
 
 # %%
-bands = models.classical.BANDS
+bands = BANDS
 hertz = np.arange(images.shape[-1]) * rate / 256
 masks = [(hertz >= low) & (hertz < high) for low, high in bands.values()]
 power = np.stack(

@@ -166,6 +166,7 @@ def _write(manifest: Manifest, entry: Entry, folder: Path, preparation: Preparat
         events=move(scored.events, starts, preparation, own),
         scorings=[stages_at(s, starts, preparation) for s in scored.scorings],
         quality={
+            "step": own,  # s from one epoch to the next: 20 where epochs of 20 s were widened to 30
             "channels": measured,
             "notes": _notes(manifest, header, chosen, measured)
             + _lengths(header, scored.hypnogram, len(stages) * own)

@@ -210,7 +210,7 @@ def _kept(history: list[dict]) -> dict:
 def _network(store: Store, system: System):
     """The untrained network of a system, of the size that the nights of a store ask for."""
     first = store.epochs(0) if system.signals else store.images(0)
-    settings = models.shape(system.network, first) | system.settings
+    settings = models.shape(system.network, first, store.rate) | system.settings
     return models.build(system.network, system.variant, **settings)
 
 
@@ -306,10 +306,10 @@ def evaluate(
 
 
 def _stage(store: Store, which, model) -> list[np.ndarray]:
-    """Posteriors `(N, 5)` of a network, or of a fitted baseline that takes images, for each of some nights."""
+    """Posteriors `(N, 5)` of a network or of a fitted baseline for each of some nights."""
     results = []
     for i in which:
-        inputs = torch.from_numpy(store.epochs(i) if getattr(model, "signals", False) else store.images(i))
+        inputs = torch.from_numpy(store.epochs(i) if model.signals else store.images(i))
         network = isinstance(model, torch.nn.Module)
         results.append(inference.posteriors(model, inputs).numpy() if network else model.posteriors(inputs))
     return results

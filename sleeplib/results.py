@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sleeplib.analysis import metrics
 from sleeplib.errors import SleeplibError
 from sleeplib.provenance import commit, device, root, versions
 from sleeplib.stages import STAGES
@@ -32,7 +33,7 @@ ALL_METRICS = METRICS | {
     "transition_error": ("Error at transitions (%)", 100, 1),
     "non_transition_error": ("Error elsewhere (%)", 100, 1),
 }
-HEADLINE = tuple(ALL_METRICS)[:5]  # Table II's overall columns
+HEADLINE = tuple(metrics.HEADLINE)  # Table II's overall columns
 _FIELDS = {
     "schema": int, "name": str, "title": str, "simulated": bool, "parameters": dict, "versions": dict,
     "device": dict, "data": dict, "date": str, "seconds": (int, float), "rows": list, "notes": str,
@@ -259,11 +260,11 @@ def rescore(record: dict, score) -> list[dict]:
     ]
 
 
-def table(record: dict, metrics=tuple(METRICS)):
+def table(record: dict, columns=tuple(METRICS)):
     """A `DataFrame`, one line per system: "78.9 (76.1–81.5)" is a value and its 95 % confidence interval."""
     return _frame(
-        {row["system"]: [_cell(row, metric) for metric in metrics] for row in record["rows"]},
-        [ALL_METRICS[metric][0] for metric in metrics],
+        {row["system"]: [_cell(row, metric) for metric in columns] for row in record["rows"]},
+        [ALL_METRICS[metric][0] for metric in columns],
     )
 
 

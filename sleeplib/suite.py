@@ -4,18 +4,23 @@ A *budget* says how much training a system gets: `paper` (the published recipes)
 a laptop), `real-eeg` (Sleep-EDF, one channel) or `smoke` (seconds, to see that all of it runs).
 """
 
+import hashlib
 import json
-from dataclasses import replace
+import shutil
+import time
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 
 from sleeplib import cohorts, protocol, results, simulator
 from sleeplib.analysis import metrics, statistics
+from sleeplib.cohorts import downloads
 from sleeplib.errors import SleeplibError
 from sleeplib.models import CLASSICAL
 from sleeplib.prepare import prepare
 from sleeplib.protocol import BASELINES, System
+from sleeplib.simulator.cohort import is_simulated
 from sleeplib.stages import STAGES
 from sleeplib.store import Store
 
@@ -85,7 +90,7 @@ BUDGETS = {
     },
 }
 
-# Table II in its own order: many-to-many, one-to-many, then one epoch at a time.
+# Table II: many-to-many, one-to-many, then one stage at a time.
 TABLE_II = (
     *(System(f"SeqSleepNet-{L}", "seqsleepnet", {"sequence_length": L}) for L in (30, 20, 10)),
     *(System(f"E2E-DeepSleepNet-{L}", "e2e-deepsleepnet", {"sequence_length": L}) for L in (30, 20, 10)),
@@ -122,12 +127,14 @@ TABLE_III = (
     ),
 )
 
-# The families of Table II, best first, by the beginnings of our labels.
+# The families of Table II by the beginnings of our labels.
 FAMILIES = {
     "sequence to sequence": ("SeqSleepNet", "E2E-DeepSleepNet"),
-    "one epoch to three": ("Multitask",),
-    "one epoch to one": ("E2E-ARNN", "1-max CNN", "DeepSleepNet1", "Dong et al. (DNN)"),
-    "hand-crafted features": ("Random forest", "SVM"),
+    "features, and the epochs before": ("Dong et al. (MNN)",),
+    "one epoch to three stages": ("Multitask",),
+    "neighbours to one stage": ("Chambon", "Tsinalis"),
+    "one epoch to one stage": ("E2E-ARNN", "1-max CNN", "DeepSleepNet1"),
+    "hand-crafted features to one stage": ("Random forest", "SVM", "Dong et al. (DNN)"),
 }
 
 
@@ -141,6 +148,18 @@ def context(L: int) -> System:
     return System(
         f"{L} epoch{'s' * (L > 1)}", "seqsleepnet", {"sequence_length": L}, {"batch_size": sequences}
     )
+
+
+# What the differences in Table II are about: pairs of systems that differ by one idea, as far as there are any.
+IDEAS = {
+    "context: SeqSleepNet-20, E2E-ARNN": ("SeqSleepNet-20", "E2E-ARNN"),
+    "context: E2E-DeepSleepNet-20, its CNN alone": ("E2E-DeepSleepNet-20", "DeepSleepNet1"),
+    "the neighbours' stages said, too: Multitask E2E-ARNN, E2E-ARNN": ("Multitask E2E-ARNN", "E2E-ARNN"),
+    "learned features: E2E-ARNN, random forest": ("E2E-ARNN", "Random forest"),
+    "image or signal: SeqSleepNet-20, E2E-DeepSleepNet-20": ("SeqSleepNet-20", "E2E-DeepSleepNet-20"),
+    "length: SeqSleepNet-30, SeqSleepNet-10": ("SeqSleepNet-30", "SeqSleepNet-10"),
+    "the paper or its code: SeqSleepNet-20": ("SeqSleepNet-20", "SeqSleepNet-20, released"),
+}
 
 
 def systems(table=TABLE_II, budget: str = "demo", seed: int = 0, only=None) -> list[System]:
@@ -158,6 +177,7 @@ def systems(table=TABLE_II, budget: str = "demo", seed: int = 0, only=None) -> l
     if budget not in BUDGETS:
         raise SleeplibError(f"budget {budget!r} is not known; choose {', '.join(BUDGETS)}")
     labels = [s.label for s in table]
+    only = [only] if isinstance(only, str) else only
     if unknown := set(only or ()) - set(labels):
         raise SleeplibError(
             f"no system is called {', '.join(sorted(unknown))}; there are {', '.join(labels)}"
@@ -169,7 +189,8 @@ def _budgeted(system: System, budget: str, seed: int) -> System:
     """A system with its budget's settings and recipe."""
     changes = BUDGETS[budget]
     if system.network in CLASSICAL:
-        return replace(system, settings=changes.get(system.network, ({}, {}))[0])
+        seeded = {"seed": seed} if system.network in ("random-forest", "svm") else {}
+        return replace(system, settings=changes.get(system.network, ({}, {}))[0] | seeded)
     settings, recipe = changes.get(system.network) or changes.get("", ({}, {}))
     # What a system itself asks for counts more than the budget; but seconds are seconds.
     training = recipe | system.training if budget != "smoke" else system.training | recipe
@@ -196,14 +217,21 @@ def nights(
     if root:
         folder = results.data_folder() / "prepared" / manifest.name
     else:
-        size = f"{persons or 'all'}-{hours or 'whole'}"
-        root = results.data_folder() / f"{manifest.name}-twin-{size}"
+        name = f"{manifest.name}-twin-{persons or 'all'}-{hours or 'whole'}"
+        root = results.data_folder() / f"{name}-{_digest(manifest.simulation)}"
         folder = root / "store"
+        for old in results.data_folder().glob(f"{name}-*"):
+            if old != root and is_simulated(old):
+                shutil.rmtree(old)  # of other settings; only this function reads it
         simulator.simulate(manifest, root, persons=persons, hours=hours, jobs=jobs, progress=False)
     store, failures = prepare(manifest, root, folder, jobs, progress=False, **changes)
     for failure in failures:
         print(f"left out: {failure}")
     return store
+
+
+def _digest(content) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:6]
 
 
 def splits(
@@ -221,7 +249,7 @@ def splits(
     if isinstance(folds, int):
         return cohorts.folds(store.groups, folds, valid_persons, seed)
     if folds == "published":
-        folds = cohorts.downloads.fetch_split("seqsleepnet", results.data_folder() / "splits")
+        folds = downloads.fetch_split("seqsleepnet", results.data_folder() / "splits")
     return cohorts.splits.assign_folds(cohorts.splits.read_seqsleepnet_folds(folds), store.ids, store.groups)
 
 
@@ -258,28 +286,52 @@ def published(table: str = "table_ii"):
         return pd.DataFrame.from_dict(
             dict(known), orient="index", columns=pd.Index(facts["stages"], name="System")
         )
-    heads = {metric: results.ALL_METRICS[metric][0] for metric in metrics.HEADLINE}
+    heads = {"persons": "Persons"} | {metric: results.ALL_METRICS[metric][0] for metric in metrics.HEADLINE}
     frame = pd.DataFrame(rows, index=pd.Index(labels, name="System"))[[*heads]].rename(columns=heads)
     return frame.astype(object).where(frame.notna(), "")
 
 
 def rows(predictions: protocol.Predictions, chosen) -> list[dict]:
-    """Scored rows of systems with, for each network, the size and the training time that its cards tell."""
+    """Scored rows of systems with what they were built and trained with and, from the cards of networks, their cost."""
     found = predictions.rows(chosen)
-    for row in found:
-        folders = predictions.folders.get(row["system"], [])
-        cards = [
-            json.loads(path.read_text())
-            for folder in folders
-            for path in folder.glob("*.json")
-            if path.stem != "history"
-        ]
+    for row, system in zip(found, chosen, strict=True):
+        cards = []
+        for folder in predictions.folders.get(system.label, []):
+            path = folder / f"{system.network}.json"
+            cards += [json.loads(path.read_text())] if path.exists() else []
+        row |= {"network": system.network, "variant": system.variant, "settings": system.settings}
         if cards:
             row |= {
-                "parameters": cards[0]["parameters"], "steps": [card["steps"] for card in cards],
-                "training_seconds": sum(card["seconds"] for card in cards), "trained_on": cards[0]["device"]["cpu"],
+                "recipe": asdict(system.recipe), "parameters": cards[0]["parameters"],
+                "steps": [card["steps"] for card in cards],
+                "training_seconds": sum(card["seconds"] for card in cards),
+                "trained_on": cards[0]["device"].get("cuda") or cards[0]["device"]["cpu"],
             }  # fmt: skip
     return found
+
+
+def record(
+    question: str, store: Store, folds: list[dict], chosen, predictions, started: float, rows, **parameters
+) -> dict:
+    """Write the result record of a notebook, and read it back.
+
+    Parameters
+    ----------
+    question : what the notebook asks, the beginning of the record's title; what stands before its colon also names the
+        file, together with the cohort
+    started : `time.perf_counter()` at the beginning
+    parameters : of the notebook
+    """
+    kind = "-twin" if store.simulated else ""
+    slug = System(f"{question.partition(':')[0]} {store.cohort}{kind}", "").slug
+    persons = {part: len(set(store.persons[which])) for part, which in folds[0].items()}
+    path = results.write(
+        slug, title=f"{question}. {store.title}", simulated=store.simulated,
+        parameters={"splits": len(folds), "persons": persons} | parameters,
+        data=protocol.describe(store, predictions), rows=rows,
+        seconds=time.perf_counter() - started, predictions=predictions.arrays(),
+    )  # fmt: skip
+    return results.load(path)
 
 
 def sizes(record: dict):
@@ -303,22 +355,32 @@ def gain_table(found: dict[str, dict]):
     import pandas as pd
 
     lines = {
-        name: [f"{value:+.1f} ({low:+.1f} to {high:+.1f})" for value, low, high in gain.values()]
+        name: [
+            "" if np.isnan(value) else f"{value:+.1f} ({low:+.1f} to {high:+.1f})"
+            for value, low, high in gain.values()
+        ]
         for name, gain in found.items()
     }
     heads = pd.Index(["Accuracy", *STAGES], name="Points")
     return pd.DataFrame.from_dict(lines, orient="index", columns=heads)
 
 
+def idea_table(predictions: protocol.Predictions):
+    """The `gains` of each of the `IDEAS` whose two systems are there."""
+    there = predictions.posteriors.keys()
+    return gain_table({idea: gains(predictions, *pair) for idea, pair in IDEAS.items() if set(pair) <= there})
+
+
 def family_table(scored: list[dict]):
-    """The families of Table II, each with its best member and that one's accuracy, as a `DataFrame`."""
+    """The families of Table II, best first, each with its best member on these persons, as a `DataFrame`."""
     import pandas as pd
 
-    lines = {}
+    best = {}
     for family, members in FAMILIES.items():
         if found := [row for row in scored if row["system"].startswith(members)]:
-            best = max(found, key=lambda row: row["accuracy"])
-            lines[family] = [best["system"], f"{100 * best['accuracy']:.1f}"]
+            best[family] = max(found, key=lambda row: row["accuracy"])
+    order = sorted(best, key=lambda family: -best[family]["accuracy"])
+    lines = {family: [best[family]["system"], f"{100 * best[family]['accuracy']:.1f}"] for family in order}
     heads = pd.Index(["Best member", "Accuracy (%)"], name="Family")
     return pd.DataFrame.from_dict(lines, orient="index", columns=heads)
 
@@ -345,15 +407,36 @@ def stored(record: dict) -> protocol.Predictions:
     return protocol.Predictions(**beside, posteriors=posteriors)
 
 
+def real_eeg() -> dict:
+    """The record of real EEG that comes with the project."""
+    return results.load(results.committed_folder() / "real-eeg.json")
+
+
 def weights_folder(name: str) -> Path:
-    """The weights that come with the project for a budget: `book/weights/<name>`, or beside the records of a wheel."""
+    """The weights that come with a clone of the project for a budget: `book/weights/<name>`."""
     return results.committed_folder().parent / "weights" / name
 
 
 def evaluate(
     store: Store, folds: list[dict], chosen, jobs: int = 1, weights: str = "", progress: bool = False
 ) -> protocol.Predictions:
-    """`protocol.evaluate` with the book's folder of runs and, where `weights` names some, the project's weights."""
+    """`protocol.evaluate` with the book's folder of runs and, where `weights` names some, the project's weights.
+
+    Says which networks are trained here.
+
+    Raises
+    ------
+    SleeplibError
+        If there is no folder of these weights.
+    """
     folder = weights_folder(weights) if weights else None
+    if folder and not folder.is_dir():
+        there = ", ".join(sorted(path.name for path in folder.parent.glob("*/"))) or "none"
+        raise SleeplibError(f"{folder}: no such weights; there are {there}. weights='' trains instead")
+    if folder:
+        fit = {s.label for s in chosen if len(folds) == 1 and protocol.trained(store, folds[0], s, folder)}
+        rest = [s.label for s in chosen if s.label not in fit and s.network not in CLASSICAL]
+        if rest:
+            print(f"the project's weights do not fit; trained here: {', '.join(rest)}")
     runs = results.build_folder() / "runs"
     return protocol.evaluate(store, folds, chosen, runs, jobs, progress, weights_folder=folder)

@@ -184,11 +184,12 @@ class Checkpoint:
 
     def __init__(self, folder, network, optimiser, settings: TrainingSettings, train: Nights, valid: Nights):
         self.network, self.optimiser = network, optimiser
-        self.identity = {
+        identity = {
             "training": asdict(settings),
             "network": [type(network).__name__, asdict(network.settings)],
             "data": [_digest(nights) for nights in (train, valid)],
         }
+        self.identity = json.dumps(identity)
         self.step, self.seconds, self.history, self.best = 0, 0.0, [], None
         self.path = Path(folder) / "checkpoint.pt" if folder else None
         self._due = 0.0  # when the next may be written
@@ -205,7 +206,7 @@ class Checkpoint:
             return False
         try:
             saved = torch.load(self.path, weights_only=True, map_location=self._device())
-            identity = json.loads(saved["identity"])
+            identity = saved["identity"]
         except Exception as error:  # torch raises many kinds on a damaged file
             raise SleeplibError(
                 f"{self.path}: damaged checkpoint ({error}); delete it to start again"
@@ -240,7 +241,7 @@ class Checkpoint:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         part = self.path.with_suffix(".part")
         content = {
-            "identity": json.dumps(self.identity), "history": json.dumps(self.history),
+            "identity": self.identity, "history": json.dumps(self.history),
             "network": self.network.state_dict(), "optimiser": self.optimiser.state_dict(), "best": self.best,
             "rng": torch.get_rng_state(),
             "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],

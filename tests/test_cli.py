@@ -131,6 +131,11 @@ def test_a_record_is_scored_again_without_training(road, tmp_path, capsys):
     record.write_text(json.dumps(changed))
     assert call("evaluate", "--rescore", record) == 2
     assert "1 numbers differ from the record's; e2e-arnn: kappa" in capsys.readouterr().err
+    changed["rows"][0]["kappa"] -= 0.01
+    changed["rows"][1]["confusion"][2][2] += 1
+    record.write_text(json.dumps(changed))
+    assert call("evaluate", "--rescore", record) == 2
+    assert "random-forest: confusion" in capsys.readouterr().err
     assert "nothing else" in fails(capsys, "evaluate", "--rescore", record, "--store", road / "store")
     assert "needs weights and --store" in fails(capsys, "evaluate")
     folds = {"train": [[3], [1], [2]], "eval": [[2], [3], [1]], "test": [[1], [2], [3]]}

@@ -1,6 +1,8 @@
 """What the notebooks of SeqSleepNet's tables share."""
 
 import json
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from sleeplib.analysis import metrics
 from sleeplib.errors import SleeplibError
 from sleeplib.experiments import plan
 from sleeplib.training import RECIPES, TrainingSettings
+from tests.cohorts.test_splits import mat
 
 
 def test_the_papers_budget_changes_nothing():
@@ -39,6 +42,56 @@ def test_unknown_budgets_and_labels_list_the_known_ones():
         suite.systems(budget="much")
     with pytest.raises(SleeplibError, match=r"no system is called SeqSleepNet-40; there are SeqSleepNet-30"):
         suite.systems(only=["SeqSleepNet-40"])
+
+
+def test_a_system_keeps_what_it_asks_for_beyond_the_budget():
+    (long,) = suite.systems([suite.context(200)], "demo")
+    (short,) = suite.systems([suite.context(1)], "demo")
+    assert (long.recipe.batch_size, short.recipe.batch_size) == (8, 640)
+    assert long.recipe.max_steps == short.recipe.max_steps
+    assert suite.systems([suite.context(200)], "smoke")[0].recipe.batch_size == 4
+
+
+def test_published_folds_are_fetched_once(monkeypatch, tmp_path):
+    folds = {"train": [[3], [1], [2]], "eval": [[2], [3], [1]], "test": [[1], [2], [3]]}
+    file = mat(tmp_path / "folds.mat", **folds)
+    monkeypatch.setattr(suite.downloads, "fetch_split", lambda name, folder: file)
+    store = SimpleNamespace(ids=["b", "a", "c"], groups=np.array(["b", "a", "c"]))
+    for chosen in ("published", str(file)):
+        found = suite.splits(store, chosen)
+        assert [store.ids[i] for fold in found for i in fold["test"]] == ["a", "b", "c"], (
+            "the list is alphabetical"
+        )
+
+
+def test_unknown_weights_are_an_error_and_those_that_do_not_fit_are_named(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(suite, "weights_folder", lambda name: tmp_path / name)
+    (tmp_path / "demo").mkdir()
+    with pytest.raises(SleeplibError, match=r"nosuch: no such weights; there are demo"):
+        suite.evaluate(None, [None], [], weights="nosuch")
+    monkeypatch.setattr(suite.protocol, "evaluate", lambda *a, **k: "predictions")
+    chosen = suite.systems(only=["E2E-ARNN", "SVM"])
+    monkeypatch.setattr(suite.protocol, "trained", lambda *a: None)
+    assert suite.evaluate(None, [None], chosen, weights="demo") == "predictions"
+    assert "trained here: E2E-ARNN" in capsys.readouterr().out
+
+
+def test_twins_of_other_settings_are_made_anew_and_the_old_ones_go(monkeypatch, tmp_path):
+    monkeypatch.setenv("SLEEPLIB_DATA", str(tmp_path))
+    first = suite.nights("embedded", persons=2, hours=0.5)
+    assert (
+        first.simulated
+        and len(first) == 2
+        and suite.nights("embedded", persons=2, hours=0.5).digest == first.digest
+    )
+    load = suite.cohorts.load
+    monkeypatch.setattr(
+        suite.cohorts,
+        "load",
+        lambda name: replace(load(name), simulation=load(name).simulation | {"seed": 9}),
+    )
+    second = suite.nights("embedded", persons=2, hours=0.5)
+    assert second.digest != first.digest and not first.folder.exists()
 
 
 def test_published_tables_hold_the_papers_rows():
@@ -102,9 +155,9 @@ def test_sizes_and_families_are_read_from_rows():
         {"system": "SVM", "accuracy": 0.6},
     ]
     assert suite.sizes({"rows": rows}).loc["SeqSleepNet-20"].tolist() == ["1,000", "100 to 300", "1.5"]
-    assert suite.family_table(rows).to_dict("index") == {
+    assert suite.family_table(rows[::-1]).to_dict("index") == {
         "sequence to sequence": {"Best member": "SeqSleepNet-20", "Accuracy (%)": "80.0"},
-        "hand-crafted features": {"Best member": "SVM", "Accuracy (%)": "60.0"},
+        "hand-crafted features to one stage": {"Best member": "SVM", "Accuracy (%)": "60.0"},
     }
 
 

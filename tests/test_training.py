@@ -193,6 +193,61 @@ def modified(path):
     return path.stat().st_mtime_ns if path.exists() else None
 
 
+class Stop(Exception):
+    pass
+
+
+def test_what_adapt_draws_is_drawn_once(tmp_path, monkeypatch):
+    """The 1-max CNN trains its filterbank with random frames; a resumed run ends with the bits of one that was not."""
+    shape = SHAPE | {"kernels": (2, 3), "features": 5, "pretraining_steps": 3}
+    recipe = TrainingSettings(max_steps=6, validate_every=2, learning_rate=1e-2, batch_size=8, balanced=True)
+
+    def fit(folder):
+        torch.manual_seed(7)
+        net = models.build("1-max-cnn", **shape)
+        history = training.fit(net, nights(0), nights(1), recipe, folder, progress=False)
+        return net.state_dict(), history
+
+    whole, _ = fit(tmp_path / "whole")
+    real, calls = training.validation_accuracy, []
+
+    def stops(*arguments):
+        calls.append(1)
+        if len(calls) == 2:
+            raise Stop
+        return real(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "validation_accuracy", stops)
+        with pytest.raises(Stop):
+            fit(tmp_path / "stopped")
+    with monkeypatch.context() as patch:
+        patch.setattr(models.cnn.OneMaxCNN, "adapt", lambda *a: pytest.fail("adapted again"))
+        stopped, history = fit(tmp_path / "stopped")
+    assert [entry["step"] for entry in history] == [2, 4, 6]
+    assert all(torch.equal(whole[key], stopped[key]) for key in whole)
+
+
+def test_a_checkpoint_is_of_one_network_and_one_pair_of_sets(tmp_path):
+    settings = TrainingSettings(max_steps=2)
+    training.fit(models.build("e2e-arnn", **SHAPE), nights(0), nights(1), settings, tmp_path, progress=False)
+    for net, valid in (("multitask-e2e-arnn", nights(1)), ("e2e-arnn", nights(2))):
+        with pytest.raises(SleeplibError, match="other settings or data"):
+            training.fit(models.build(net, **SHAPE), nights(0), valid, settings, tmp_path, progress=False)
+
+
+def test_validation_counts_all_heads():
+    net, valid = models.build("multitask-e2e-arnn", **SHAPE).eval(), nights(3)
+    right = total = 0
+    with torch.no_grad():
+        for inputs, labels in valid.split():
+            said = net(inputs[:, None])[:, 0].argmax(-1)  # (N, 3)
+            for centre in range(1, len(labels) - 1):
+                right += sum(int(said[centre, h] == labels[centre - 1 + h]) for h in range(3))
+                total += 3
+    assert training.validation_accuracy(net, valid) == pytest.approx(right / total)
+
+
 def test_checkpoints_of_other_settings_and_damaged_ones_are_refused(tmp_path):
     def fit(**changes):
         net = models.build("e2e-arnn", **SHAPE)

@@ -38,16 +38,16 @@ def demo(jobs: int) -> None:
 
 
 def real_eeg(root: str, jobs: int) -> None:
-    """SeqSleepNet-20 for nights nobody has here: trained on eight of the ten persons, two choose the step."""
+    """One SeqSleepNet for nights that nobody has here: trained on eight of the ten persons, two choose the step."""
     p = next(iter(experiments.plan("demo", ["real_eeg"]))).parameters
     nights = suite.nights(p["cohort"], root, jobs=jobs)
     people = np.random.default_rng(p["seed"]).permutation(np.unique(nights.groups))
     split = {
         part: np.flatnonzero(np.isin(nights.groups, who))
-        for part, who in (("train", people[2:]), ("valid", people[:2]))
+        for part, who in (("train", people[2:]), ("valid", people[:2]), ("test", people[:0]))
     }
     (system,) = suite.systems(budget="real-eeg", seed=p["seed"], only=[p["best"]])
-    folder = results.build_folder() / "runs" / f"real-eeg-{system.slug}"
+    folder = results.build_folder() / "runs" / system.slug / protocol._identity(nights, split, system)[:12]
     protocol.train(nights, split, system, folder)
     keep(system, folder, HERE / "real-eeg")
 

@@ -48,6 +48,37 @@ def at_transition(truth, recording) -> np.ndarray:
     return at
 
 
+def distance_to_transition(truth, recording) -> np.ndarray:
+    """How many epochs `(N,)` lie between each epoch and the nearest one `at_transition` in its recording.
+
+    0 at a transition; infinite in a recording that has none. Arguments as of `at_transition`, epochs of a recording end
+    to end.
+    """
+    recording, index = np.asarray(recording), np.arange(len(truth), dtype=float)
+    at = at_transition(truth, recording)
+    border = np.r_[True, recording[1:] != recording[:-1]]
+
+    def since(at, border) -> np.ndarray:
+        """Distance from the last transition of the same recording."""
+        last = np.maximum.accumulate(np.where(at, index, -np.inf))
+        begun = np.maximum.accumulate(np.where(border, index, -np.inf))
+        return np.where(last >= begun, index - last, np.inf)
+
+    return np.minimum(since(at, border), since(at[::-1], np.r_[border[1:], True][::-1])[::-1])
+
+
+def error_by_distance(truth, predicted, recording, far: int = 10) -> np.ndarray:
+    """Share of wrong epochs at each distance from a transition, `(far + 1,)`: 0, 1, ..., `far` and more.
+
+    NaN where there is no scored epoch.
+    """
+    truth, predicted = np.asarray(truth), np.asarray(predicted)
+    scored = truth != UNSCORED
+    distance = np.minimum(distance_to_transition(truth, recording), far).astype(int)[scored]
+    wrong = np.bincount(distance, (truth != predicted)[scored], far + 1)
+    return _ratio(wrong, np.bincount(distance, minlength=far + 1))
+
+
 def confusion_at_transitions(truth, predicted, recording, k: int = len(STAGES)) -> np.ndarray:
     """Counts `(2, K, K)` of scored epochs: those `at_transition`, and the others; their sum is `confusion`."""
     truth, predicted, at = np.asarray(truth), np.asarray(predicted), at_transition(truth, recording)

@@ -135,8 +135,6 @@ def _rescore(a) -> None:
         raise SleeplibError(
             "--rescore reads a record and nothing else; leave weights, --store and --record away"
         )
-    import numpy as np
-
     from sleeplib import results
     from sleeplib.analysis import statistics
 
@@ -152,12 +150,20 @@ def _rescore(a) -> None:
         f"{row['system']}: {key} {stored[row['system']][key]} is now {value}"
         for row in rows
         for key, value in row.items()
-        if isinstance(value, float) and key in stored[row["system"]]
-        and not np.isclose(value, np.float64(stored[row["system"]][key]), rtol=0, atol=1e-9)
+        if key in stored[row["system"]] and not _same(value, stored[row["system"]][key])
     ]  # fmt: skip
     if differing:
         raise SleeplibError(f"{a.rescore}: {len(differing)} numbers differ from the record's; {differing[0]}")
     print(f"\nthe record's numbers follow from its predictions: {len(rows)} systems, nothing trained")
+
+
+def _same(value, stored) -> bool:
+    """Whether two entries of a row, numbers, texts or lists of them, are equal within rounding."""
+    if isinstance(value, list):
+        return isinstance(stored, list) and len(value) == len(stored) and all(map(_same, value, stored))
+    if isinstance(value, float) and isinstance(stored, int | float):
+        return abs(value - stored) < 1e-9
+    return value == stored
 
 
 def add_crossvalidate(commands) -> None:

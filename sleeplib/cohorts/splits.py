@@ -107,7 +107,7 @@ def folds(persons, k: int, n_valid: int, seed: int = 0) -> list[dict[str, np.nda
     people = np.random.default_rng(seed).permutation(np.unique(persons))
     if k > len(people) or k < 2:
         raise SleeplibError(
-            f"{k} folds need between 2 and {len(people)} persons; this cohort has {len(people)}"
+            f"{k} folds of {len(people)} persons: there are 2 folds at least, and one for each person at most"
         )
     parts = np.array_split(people, k)
     result = []

@@ -51,10 +51,16 @@ def baseline(name: str, **settings):
     return getattr(import_module("sleeplib.models.classical"), CLASSICAL[name])(**settings)
 
 
-def shape(name: str, inputs) -> dict[str, int]:
-    """The settings of a network that follow from its inputs, images `(E, C, T, F)` or signals `(E, C, S)`."""
+def shape(name: str, inputs, rate: float = 100.0) -> dict:
+    """The settings of a network that follow from its inputs.
+
+    These are images `(E, C, T, F)`, or signals `(E, C, S)` at `rate` Hz for those of `ON_SIGNALS`.
+    """
     if name in ON_SIGNALS:
-        return {"channels": inputs.shape[1], "samples": inputs.shape[2]}
+        file, _, table = NETWORKS[name]
+        known = {field.name for field in fields(getattr(import_module(f"sleeplib.models.{file}"), table))}
+        found = {"channels": inputs.shape[1], "samples": inputs.shape[2], "rate": rate}
+        return {key: value for key, value in found.items() if key in known}
     return {"channels": inputs.shape[1], "frames": inputs.shape[2], "bins": inputs.shape[3]}
 
 

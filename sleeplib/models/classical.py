@@ -15,6 +15,7 @@ from sklearn.svm import SVC
 from sklearn.utils import resample
 
 from sleeplib.models.features import BANDS, hand_crafted
+from sleeplib.models.raw import in_chunks
 from sleeplib.sampling import Nights
 from sleeplib.stages import STAGES, UNSCORED
 
@@ -25,9 +26,13 @@ def band_powers(images: torch.Tensor, rate: float = 100.0) -> np.ndarray:
     Power is averaged over bins and frames before the logarithm, as in Welch's method.
     """
     hertz = np.arange(images.shape[-1]) * rate / 256
-    power = torch.pow(10.0, images / 10)
-    bands = [power[..., (hertz >= low) & (hertz < high)].mean((-2, -1)) for low, high in BANDS.values()]
-    return 10 * torch.log10(torch.stack(bands, dim=-1)).flatten(1).numpy()
+
+    def of(images: torch.Tensor) -> torch.Tensor:
+        power = torch.pow(10.0, images / 10)
+        bands = [power[..., (hertz >= low) & (hertz < high)].mean((-2, -1)) for low, high in BANDS.values()]
+        return 10 * torch.log10(torch.stack(bands, dim=-1)).flatten(1)
+
+    return in_chunks(of, images, 1024).numpy()
 
 
 def of_all_stages(known: np.ndarray, classes: np.ndarray) -> np.ndarray:
@@ -39,6 +44,8 @@ def of_all_stages(known: np.ndarray, classes: np.ndarray) -> np.ndarray:
 
 class Majority:
     """Chance with knowledge of the stage shares: always the most frequent stage of the training nights."""
+
+    signals = False
 
     def fit(self, train: Nights, rate: float = 100.0) -> "Majority":
         """Count the stages of the training nights; `rate` does not matter."""
@@ -54,12 +61,13 @@ class Majority:
 class BandPowerLDA:
     """Linear discriminant analysis on the log band powers of each epoch on its own."""
 
+    signals = False
+
     def fit(self, train: Nights, rate: float = 100.0) -> "BandPowerLDA":
         """Fit on the scored epochs of the training nights; `rate` is that of the signals, in Hz."""
         scored, self.rate = train.labels != UNSCORED, rate
-        self.lda = LinearDiscriminantAnalysis().fit(
-            band_powers(train.inputs[scored], rate), train.labels[scored]
-        )
+        powers = band_powers(train.inputs, rate)[scored]
+        self.lda = LinearDiscriminantAnalysis().fit(powers, train.labels[scored])
         return self
 
     def posteriors(self, inputs: torch.Tensor) -> np.ndarray:
@@ -73,13 +81,15 @@ class RandomForest:
     Dong et al.'s settings are not known to us: these are scikit-learn's, with more trees.
     """
 
+    signals = True
+
     def __init__(self, trees: int = 200, seed: int = 0):
         self.forest = RandomForestClassifier(trees, n_jobs=1, random_state=seed)
 
     def fit(self, train: Nights, rate: float = 100.0) -> "RandomForest":
         """Fit on the scored epochs of the training nights; `rate` is that of the signals, in Hz."""
         scored, self.rate = train.labels != UNSCORED, rate
-        self.forest.fit(hand_crafted(train.inputs[scored], rate), train.labels[scored])
+        self.forest.fit(hand_crafted(train.inputs, rate)[scored], train.labels[scored])
         return self
 
     def posteriors(self, inputs: torch.Tensor) -> np.ndarray:
@@ -93,6 +103,8 @@ class SVM:
     Its cost grows with the square of the training epochs: of more than `epochs`, a random part with the same stage
     shares is taken. Dong et al.'s settings are not known to us: `C` and the kernel's width are scikit-learn's.
     """
+
+    signals = True
 
     def __init__(self, epochs: int = 10_000, C: float = 1.0, seed: int = 0):
         self.epochs, self.seed = epochs, seed

@@ -78,3 +78,26 @@ def test_pooled_scores_of_six_published_models_on_dod_h(shared, model):
     assert metrics.accuracy(c) == pytest.approx(expected["pooled_acc"], abs=1e-9)
     assert metrics.kappa(c) == pytest.approx(expected["pooled_kappa"], abs=1e-9)
     assert metrics.macro_f1(c) == pytest.approx(expected["pooled_mf1"], abs=1e-9)
+
+
+def test_distance_to_a_transition_stays_inside_the_night():
+    truth = np.array([0, 0, 0, 2, 2, 2, 2, 9, 2, 1, 1, 1, 1])
+    night = np.array(["a"] * 6 + ["b"] * 4 + ["c"] * 3)
+    expected = [2, 1, 0, 0, 1, 2, 3, 2, 0, 0, np.inf, np.inf, np.inf]
+    # b: an unscored epoch makes no transition, 2 -> 1 does
+    assert metrics.distance_to_transition(truth, night).tolist() == expected
+    predicted = truth.copy()
+    predicted[[2, 10]] = 4
+    error = metrics.error_by_distance(truth, predicted, night, far=4)
+    assert error[:4].tolist() == [1 / 4, 0, 0, 0] and error[4] == 1 / 3
+    assert np.isnan(metrics.error_by_distance(truth[:3], truth[:3], night[:3], far=4)[:4]).all()
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.sampled_from([0, 1, 2, 9])), min_size=1, max_size=40))
+def test_distance_to_a_transition_equals_a_plain_search(rows):
+    rows = sorted(rows, key=lambda row: row[0])
+    night, truth = np.array(rows).T
+    at = metrics.at_transition(truth, night)
+    for i, found in enumerate(metrics.distance_to_transition(truth, night)):
+        near = [abs(i - j) for j in np.flatnonzero(at) if night[j] == night[i]]
+        assert found == min(near, default=np.inf)
