@@ -7,10 +7,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from sleeplib import models, protocol, results, suite
+from sleeplib import inference, models, protocol, readers, results, suite
 from sleeplib.analysis import metrics
 from sleeplib.errors import SleeplibError
 from sleeplib.experiments import plan
+from sleeplib.models import weights
 from sleeplib.training import RECIPES, TrainingSettings
 from tests.cohorts.test_splits import mat
 
@@ -181,3 +182,18 @@ def test_the_projects_weights_are_those_of_the_demo_profile():
         assert settings.items() <= card["settings"].items()
         assert not card["git"]["dirty"] and card["cohort"] == p["cohort"] and card["simulated"]
         assert len(card["persons"]["valid"]) == p["valid_persons"]
+
+
+def test_the_projects_network_for_real_eeg_stages_real_nights(shared):
+    """Persons that chose its step; those it has never seen are not here."""
+    network = weights.load(suite.weights_folder("real-eeg") / "seqsleepnet-30/seqsleepnet")
+    assert not network.card["simulated"] and not network.card["git"]["dirty"]
+    right = total = 0
+    for path in sorted((shared / "data/sleep-edf-20-5s").glob("*.npz")):
+        if path.stem[:5] in network.card["persons"]["valid"]:
+            recording = readers.read(path)
+            stages = inference.stage(recording, network).argmax(1)
+            right += (stages == recording.hypnogram.stages).sum()
+            total += len(stages)
+    # What is fused is a little better than single decisions, by which the step was chosen.
+    assert total and right / total > network.card["validation_accuracy"] - 0.01
