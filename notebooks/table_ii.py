@@ -148,6 +148,18 @@ suite.idea_table(predictions)
 suite.family_table(rows)
 
 # %% [markdown]
+# ## What not to read from it
+#
+# Of the simulated twin at `demo` size, do not expect the paper's order. A dozen persons train,
+# three choose the step, eight test, and a network gets a few hundred steps: two lengths of
+# SeqSleepNet can differ by more than two families do, and the dearest networks
+# (E2E-DeepSleepNet, Tsinalis et al.) were stopped while they still learned. And the simulator
+# makes its signals from the rhythms that hand-crafted features measure, so that systems on such
+# features do better here than anywhere else. What holds is what all rows share: a system that
+# sees neighbours stands at the top, and the intervals say how little eight persons can tell.
+# The same table on real nights is in {doc}`real_eeg`; there the families part clearly.
+
+# %% [markdown]
 # ## Where context helps
 #
 # In the paper, N1 gains most. The bars are the gain in sensitivity of

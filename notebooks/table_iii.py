@@ -144,6 +144,11 @@ suite.gain_table(
 )
 
 # %% [markdown]
+# At `demo` size the differences between lengths are those of single trainings on a dozen
+# persons, each stopped after a few hundred steps: another seed would order them anew. A claim
+# about length or depth needs the paper's training, and more persons than eight to test on.
+
+# %% [markdown]
 # ## The published table
 #
 # Accuracy in per cent on MASS {cite:p}`phan2019seqsleepnet`. All six are within 0.3

@@ -15,7 +15,6 @@ import numpy as np
 
 from sleeplib import cohorts, protocol, results, simulator
 from sleeplib.analysis import metrics, statistics
-from sleeplib.cohorts import downloads
 from sleeplib.errors import SleeplibError
 from sleeplib.models import CLASSICAL
 from sleeplib.prepare import prepare
@@ -249,6 +248,8 @@ def splits(
     if isinstance(folds, int):
         return cohorts.folds(store.groups, folds, valid_persons, seed)
     if folds == "published":
+        from sleeplib.cohorts import downloads  # its library warns in notebooks
+
         folds = downloads.fetch_split("seqsleepnet", results.data_folder() / "splits")
     return cohorts.splits.assign_folds(cohorts.splits.read_seqsleepnet_folds(folds), store.ids, store.groups)
 
@@ -356,7 +357,7 @@ def gain_table(found: dict[str, dict]):
 
     lines = {
         name: [
-            "" if np.isnan(value) else f"{value:+.1f} ({low:+.1f} to {high:+.1f})"
+            "" if np.isnan(value) else f"{value:+.1f} ({low:+.1f}, {high:+.1f})"
             for value, low, high in gain.values()
         ]
         for name, gain in found.items()

@@ -56,7 +56,7 @@ def test_a_system_keeps_what_it_asks_for_beyond_the_budget():
 def test_published_folds_are_fetched_once(monkeypatch, tmp_path):
     folds = {"train": [[3], [1], [2]], "eval": [[2], [3], [1]], "test": [[1], [2], [3]]}
     file = mat(tmp_path / "folds.mat", **folds)
-    monkeypatch.setattr(suite.downloads, "fetch_split", lambda name, folder: file)
+    monkeypatch.setattr("sleeplib.cohorts.downloads.fetch_split", lambda name, folder: file)
     store = SimpleNamespace(ids=["b", "a", "c"], groups=np.array(["b", "a", "c"]))
     for chosen in ("published", str(file)):
         found = suite.splits(store, chosen)
