@@ -34,6 +34,7 @@ ALL_METRICS = METRICS | {
     "non_transition_error": ("Error elsewhere (%)", 100, 1),
 }
 HEADLINE = tuple(metrics.HEADLINE)  # Table II's overall columns
+_JOINER = "\u2060"  # invisible; a narrow table breaks before an interval, not inside it
 _FIELDS = {
     "schema": int, "name": str, "title": str, "simulated": bool, "parameters": dict, "versions": dict,
     "device": dict, "data": dict, "date": str, "seconds": (int, float), "rows": list, "notes": str,
@@ -290,4 +291,4 @@ def _cell(row: dict, metric: str) -> str:
     _, factor, decimals = ALL_METRICS[metric]
     ends = (row.get(metric), row.get(f"{metric}_low"), row.get(f"{metric}_high"))
     value, low, high = ("" if end is None else f"{factor * end:.{decimals}f}" for end in ends)
-    return f"{value} ({low}–{high})" if low and high else value
+    return f"{value} ({low}{_JOINER}–{_JOINER}{high})" if low and high else value
