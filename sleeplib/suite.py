@@ -357,7 +357,7 @@ def gain_table(found: dict[str, dict]):
 
     lines = {
         name: [
-            "" if np.isnan(value) else f"{value:+.1f} ({low:+.1f},\u00a0{high:+.1f})"
+            "" if np.isnan(value) else f"{value:+.1f} ({low:.1f},\u00a0{high:.1f})"
             for value, low, high in gain.values()
         ]
         for name, gain in found.items()
