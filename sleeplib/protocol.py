@@ -242,7 +242,7 @@ def trained(store: Store, split: dict, system: System, folder: str | Path) -> Pa
     counts, not the nights' digest.
     """
     path = Path(folder, system.slug, f"{system.network}.json")
-    if system.network in models.CLASSICAL or not path.exists():
+    if not path.exists():
         return None
     card = weights.load(path).card
     wanted = _origin(store, split, system) | {"settings": asdict(_network(store, system).settings)}
@@ -271,7 +271,7 @@ def evaluate(
         run goes on with what is missing
     jobs, backend : runs side by side, each on one torch thread if there are several (see `sleeplib.parallel`)
     weights_folder : weights trained elsewhere, one folder for each system, for a single split; those that fit
-        (`trained`) are used instead of training
+        (`trained`) are used instead of training, and it is said which networks have none
 
     Returns
     -------
@@ -284,8 +284,12 @@ def evaluate(
         for split in splits
     ]
     ready = {}
-    if weights_folder and len(splits) == 1:
-        ready = {s.label: trained(store, splits[0], s, weights_folder) for s in systems}
+    if weights_folder:
+        networks = [s for s in systems if s.network not in models.CLASSICAL]
+        if len(splits) == 1:
+            ready = {s.label: trained(store, splits[0], s, weights_folder) for s in networks}
+        if rest := [s.label for s in networks if not ready.get(s.label)]:
+            print(f"{weights_folder}: no weights that fit; trained here: {', '.join(rest)}")
     work = [
         (*piece, 1 if jobs > 1 else None, progress and jobs == 1)
         for piece in pieces

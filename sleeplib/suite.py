@@ -56,7 +56,7 @@ BUDGETS = {
         "dong-mnn": ({}, _steps(1200, 200)),
         "dong-dnn": ({}, _steps(3000, 500)),
     },
-    # Learning rates and steps chosen by the validation accuracy of three folds.
+    # Chosen by the validation persons of three folds (SeqSleepNet, both E2E-ARNNs) or of one.
     "real-eeg": {
         "seqsleepnet": ({}, _steps(1200, 100, **_LIGHT)),
         "e2e-deepsleepnet": (_QUICK_STATISTICS, _steps(400, 50, batch_size=16)),
@@ -191,7 +191,7 @@ def _budgeted(system: System, budget: str, seed: int) -> System:
         seeded = {"seed": seed} if system.network in ("random-forest", "svm") else {}
         return replace(system, settings=changes.get(system.network, ({}, {}))[0] | seeded)
     settings, recipe = changes.get(system.network) or changes.get("", ({}, {}))
-    # What a system itself asks for counts more than the budget; but seconds are seconds.
+    # What a system itself asks for counts more than the budget, except where all has to be over in seconds.
     training = recipe | system.training if budget != "smoke" else system.training | recipe
     return replace(system, settings=settings | system.settings, training=training | {"seed": seed})
 
@@ -423,8 +423,6 @@ def evaluate(
 ) -> protocol.Predictions:
     """`protocol.evaluate` with the book's folder of runs and, where `weights` names some, the project's weights.
 
-    Says which networks are trained here.
-
     Raises
     ------
     SleeplibError
@@ -434,10 +432,5 @@ def evaluate(
     if folder and not folder.is_dir():
         there = ", ".join(sorted(path.name for path in folder.parent.glob("*/"))) or "none"
         raise SleeplibError(f"{folder}: no such weights; there are {there}. weights='' trains instead")
-    if folder:
-        fit = {s.label for s in chosen if len(folds) == 1 and protocol.trained(store, folds[0], s, folder)}
-        rest = [s.label for s in chosen if s.label not in fit and s.network not in CLASSICAL]
-        if rest:
-            print(f"the project's weights do not fit; trained here: {', '.join(rest)}")
     runs = results.build_folder() / "runs"
     return protocol.evaluate(store, folds, chosen, runs, jobs, progress, weights_folder=folder)

@@ -160,7 +160,7 @@ def test_a_recording_is_staged_as_its_prepared_night_is(nights, tmp_path, system
     assert np.allclose(staged, stored, atol=1e-4)
 
 
-def test_weights_that_come_with_the_project_are_used_where_they_fit(nights, tmp_path, monkeypatch):
+def test_weights_that_come_with_the_project_are_used_where_they_fit(nights, tmp_path, monkeypatch, capsys):
     split, system = cohorts.split(nights.persons, 1, 1), quick(ALL[6])
     protocol.train(nights, split, system, tmp_path / "kept" / system.slug, progress=False)
     assert protocol.trained(nights, split, system, tmp_path / "kept") == tmp_path / "kept/e2e-arnn"
@@ -180,9 +180,23 @@ def test_weights_that_come_with_the_project_are_used_where_they_fit(nights, tmp_
     used = protocol.evaluate(
         nights, [split], [system], tmp_path / "new", progress=False, weights_folder=tmp_path / "kept"
     )
+    assert "trained here" not in capsys.readouterr().out
     assert np.array_equal(used.posteriors["E2E-ARNN"], trained.posteriors["E2E-ARNN"])
     assert used.folders["E2E-ARNN"] == [tmp_path / "kept/e2e-arnn"]
     assert protocol.history(used.folders["E2E-ARNN"][0])[-1]["step"] == 2
+    monkeypatch.undo()
+    longer = replace(system, training={"max_steps": 3})
+    protocol.evaluate(
+        nights,
+        [split],
+        [longer, CLASSICAL[0]],
+        tmp_path / "new",
+        progress=False,
+        weights_folder=tmp_path / "kept",
+    )
+    assert "no weights that fit; trained here: E2E-ARNN\n" in capsys.readouterr().out, (
+        "those without are named"
+    )
 
 
 def test_a_description_names_what_a_record_needs(nights, tmp_path):

@@ -65,16 +65,11 @@ def test_published_folds_are_fetched_once(monkeypatch, tmp_path):
         )
 
 
-def test_unknown_weights_are_an_error_and_those_that_do_not_fit_are_named(monkeypatch, tmp_path, capsys):
+def test_unknown_weights_are_an_error(monkeypatch, tmp_path):
     monkeypatch.setattr(suite, "weights_folder", lambda name: tmp_path / name)
     (tmp_path / "demo").mkdir()
     with pytest.raises(SleeplibError, match=r"nosuch: no such weights; there are demo"):
         suite.evaluate(None, [None], [], weights="nosuch")
-    monkeypatch.setattr(suite.protocol, "evaluate", lambda *a, **k: "predictions")
-    chosen = suite.systems(only=["E2E-ARNN", "SVM"])
-    monkeypatch.setattr(suite.protocol, "trained", lambda *a: None)
-    assert suite.evaluate(None, [None], chosen, weights="demo") == "predictions"
-    assert "trained here: E2E-ARNN" in capsys.readouterr().out
 
 
 def test_twins_of_other_settings_are_made_anew_and_the_old_ones_go(monkeypatch, tmp_path):

@@ -47,6 +47,7 @@ def number(kind: type, low: float, high: float = math.inf) -> Callable[[str], fl
     """A type of argument: whole (`int`) or real (`float`) numbers within these limits."""
 
     def read(text: str):
+        """The number, if it is one and within the limits."""
         try:
             value = kind(text)
         except ValueError:

@@ -228,6 +228,7 @@ class _Fetcher:
         """What pooch calls to get a file: it goes on with the part of an earlier run."""
 
         def resume(url: str, output: str, _) -> None:
+            """Bring the part of `url` up to its end, and link it as `output`."""
             Path(output).unlink()  # an interrupted run shall leave nothing but parts
             if part.exists() and part.stat().st_nlink > 1:  # interrupted during the check
                 _unlink_copies(part)
