@@ -20,6 +20,11 @@ from sleeplib.store import Store
 from sleeplib.training import TrainingSettings, fit
 
 
+def slug(text: str) -> str:
+    """A label or a title as the name of a file: small letters, digits and hyphens."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
 @dataclass(frozen=True)
 class System:
     """A row of a table: a network with its settings and its training recipe, or a classical baseline.
@@ -42,7 +47,7 @@ class System:
     @property
     def slug(self) -> str:
         """The label as the name of a folder."""
-        return re.sub(r"[^a-z0-9]+", "-", self.label.lower()).strip("-")
+        return slug(self.label)
 
     @property
     def recipe(self) -> TrainingSettings:

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from sleeplib import inference, models, protocol, readers, results, suite
+from sleeplib import cohorts, inference, models, protocol, readers, results, suite
 from sleeplib.analysis import metrics
 from sleeplib.errors import SleeplibError
 from sleeplib.experiments import plan
@@ -66,7 +66,7 @@ def test_published_folds_are_fetched_once(monkeypatch, tmp_path):
 
 
 def test_unknown_weights_are_an_error(monkeypatch, tmp_path):
-    monkeypatch.setattr(suite, "weights_folder", lambda name: tmp_path / name)
+    monkeypatch.setattr(suite.runs, "weights_folder", lambda name: tmp_path / name)
     (tmp_path / "demo").mkdir()
     with pytest.raises(SleeplibError, match=r"nosuch: no such weights; there are demo"):
         suite.evaluate(None, [None], [], weights="nosuch")
@@ -80,9 +80,9 @@ def test_twins_of_other_settings_are_made_anew_and_the_old_ones_go(monkeypatch, 
         and len(first) == 2
         and suite.nights("embedded", persons=2, hours=0.5).digest == first.digest
     )
-    load = suite.cohorts.load
+    load = cohorts.load
     monkeypatch.setattr(
-        suite.cohorts,
+        cohorts,
         "load",
         lambda name: replace(load(name), simulation=load(name).simulation | {"seed": 9}),
     )

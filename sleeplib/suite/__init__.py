@@ -1,0 +1,25 @@
+"""What the notebooks of SeqSleepNet's tables and figures share.
+
+`budgets` says which systems there are and how much training each gets, `runs` brings nights, splits, predictions and
+records, `tables` prints them.
+"""
+
+from sleeplib.suite.runs import (
+    evaluate,
+    nights,
+    real_eeg,
+    record,
+    rows,
+    splits,
+    stored,
+    summary,
+    weights_folder,
+)
+from sleeplib.suite.budgets import BUDGETS, FAMILIES, IDEAS, REAL_EEG, TABLE_II, TABLE_III, context, systems
+from sleeplib.suite.tables import family_table, gain_table, gains, idea_table, published, sizes
+
+__all__ = [
+    "BUDGETS", "FAMILIES", "IDEAS", "REAL_EEG", "TABLE_II", "TABLE_III", "context", "evaluate", "family_table",
+    "gain_table", "gains", "idea_table", "nights", "published", "real_eeg", "record", "rows", "sizes", "splits",
+    "stored", "summary", "systems", "weights_folder",
+]  # fmt: skip

@@ -1,0 +1,100 @@
+"""The tables of the notebooks: the paper's as printed, and ours by system, by idea and by family."""
+
+import json
+
+import numpy as np
+
+from sleeplib import protocol, results
+from sleeplib.analysis import metrics, statistics
+from sleeplib.stages import STAGES
+from sleeplib.suite.budgets import FAMILIES, IDEAS
+
+
+def published(table: str = "table_ii"):
+    """The paper's own numbers, as a `DataFrame`: never in one table with ours.
+
+    Parameters
+    ----------
+    table : "table_ii" (overall), "sensitivity" or "selectivity" (Table II by stage), or "table_iii"
+    """
+    import pandas as pd
+
+    facts = json.loads((results.facts_folder() / "published_seqsleepnet.json").read_text())
+    if table == "table_iii":
+        rows = pd.DataFrame(facts["table_iii"])
+        return rows.pivot(index="depth", columns="sequence_length", values="accuracy")
+    rows = facts["table_ii"]
+    labels = [row["label"] for row in rows]
+    if table != "table_ii":
+        known = [(label, row[table]) for label, row in zip(labels, rows, strict=True) if row[table]]
+        return pd.DataFrame.from_dict(
+            dict(known), orient="index", columns=pd.Index(facts["stages"], name="System")
+        )
+    heads = {"persons": "Persons"} | {metric: results.ALL_METRICS[metric][0] for metric in metrics.HEADLINE}
+    frame = pd.DataFrame(rows, index=pd.Index(labels, name="System"))[[*heads]].rename(columns=heads)
+    return frame.astype(object).where(frame.notna(), "")
+
+
+def sizes(record: dict):
+    """What the networks of a record have and cost: a `DataFrame` of parameters, kept steps and training minutes."""
+    import pandas as pd
+
+    def steps(found):
+        return f"{min(found):,}" if min(found) == max(found) else f"{min(found):,} to {max(found):,}"
+
+    lines = {
+        row["system"]: [f"{row['parameters']:,}", steps(row["steps"]), f"{row['training_seconds'] / 60:.1f}"]
+        for row in record["rows"]
+        if "parameters" in row
+    }
+    heads = pd.Index(["Parameters", "Kept step", "Training (min)"], name="System")
+    return pd.DataFrame.from_dict(lines, orient="index", columns=heads)
+
+
+def gains(predictions, first: str, second: str) -> dict:
+    """What one system has over another on the same epochs: points of accuracy and of each stage's sensitivity.
+
+    Returns
+    -------
+    dict of "accuracy" and the stages to (difference, low, high), in percent points, 95 % intervals paired by person
+    """
+    ours, theirs = predictions.confusions(first), predictions.confusions(second)
+    found = {"accuracy": statistics.paired_difference(metrics.accuracy, ours, theirs)}
+    difference, low, high = statistics.paired_difference(metrics.sensitivity, ours, theirs)
+    found |= {stage: (difference[k], low[k], high[k]) for k, stage in enumerate(STAGES)}
+    return {key: tuple(100 * np.array(value)) for key, value in found.items()}
+
+
+def gain_table(found: dict[str, dict]):
+    """The results of several `gains` as a `DataFrame`: points with 95 % intervals."""
+    import pandas as pd
+
+    lines = {
+        name: [
+            "" if np.isnan(value) else f"{value:+.1f} ({low:.1f},\u00a0{high:.1f})"
+            for value, low, high in gain.values()
+        ]
+        for name, gain in found.items()
+    }
+    heads = pd.Index(["Accuracy", *STAGES], name="Points")
+    return pd.DataFrame.from_dict(lines, orient="index", columns=heads)
+
+
+def idea_table(predictions: protocol.Predictions):
+    """The `gains` of each of the `IDEAS` whose two systems are there."""
+    there = predictions.posteriors.keys()
+    return gain_table({idea: gains(predictions, *pair) for idea, pair in IDEAS.items() if set(pair) <= there})
+
+
+def family_table(scored: list[dict]):
+    """The families of Table II, best first, each with its best member on these persons, as a `DataFrame`."""
+    import pandas as pd
+
+    best = {}
+    for family, members in FAMILIES.items():
+        if found := [row for row in scored if row["system"].startswith(members)]:
+            best[family] = max(found, key=lambda row: row["accuracy"])
+    order = sorted(best, key=lambda family: -best[family]["accuracy"])
+    lines = {family: [best[family]["system"], f"{100 * best[family]['accuracy']:.1f}"] for family in order}
+    heads = pd.Index(["Best member", "Accuracy (%)"], name="Family")
+    return pd.DataFrame.from_dict(lines, orient="index", columns=heads)
