@@ -4,6 +4,7 @@
 records, `tables` prints them.
 """
 
+from sleeplib.suite.budgets import BUDGETS, FAMILIES, IDEAS, REAL_EEG, TABLE_II, TABLE_III, context, systems
 from sleeplib.suite.runs import (
     evaluate,
     nights,
@@ -15,7 +16,6 @@ from sleeplib.suite.runs import (
     summary,
     weights_folder,
 )
-from sleeplib.suite.budgets import BUDGETS, FAMILIES, IDEAS, REAL_EEG, TABLE_II, TABLE_III, context, systems
 from sleeplib.suite.tables import family_table, gain_table, gains, idea_table, published, sizes
 
 __all__ = [
