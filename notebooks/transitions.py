@@ -42,7 +42,7 @@ import time
 import matplotlib.pyplot as plt
 import numpy as np
 
-from sleeplib import plotting, results, suite
+from sleeplib import plotting, protocol, results, suite
 from sleeplib.analysis import metrics, statistics
 
 plotting.use_style()
@@ -73,7 +73,7 @@ kind = "simulated" if nights.simulated else "real"
 
 labels = ["SeqSleepNet-20", "Multitask E2E-ARNN", "E2E-ARNN"]
 systems = suite.systems(budget=budget, seed=seed, only=labels) + list(
-    suite.BASELINES
+    protocol.BASELINES
 )
 predictions = suite.evaluate(nights, split, systems, jobs, weights)
 rows = suite.rows(predictions, systems)
