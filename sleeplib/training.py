@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ class TrainingSettings:
     batch_size: int = 32  # sequences
     passes: int = 10  # over all overlapping sequences
     max_steps: int | None = None  # stop earlier
+    annealed: bool = False  # the learning rate falls to 0 along half a cosine
     weight_decay: float = 1e-3  # lambda of eq. 15, on what the network's `decayed` names
     balanced: bool = False  # each stage equally often in the middle of a sequence, whose label alone counts
     validate_every: int = 100  # steps; the step of best validation accuracy is kept
@@ -138,6 +140,9 @@ def fit(
 
     with tqdm(total=steps, initial=state.step, desc="training", unit="step", disable=not progress) as bar:
         while state.step < steps:
+            if settings.annealed:
+                for group in optimiser.param_groups:
+                    group["lr"] = settings.learning_rate * (1 + math.cos(math.pi * state.step / steps)) / 2
             inputs, labels = sequences.batch(state.step)
             loss = sequence_loss(network(inputs.to(device)), labels.to(device))
             optimiser.zero_grad()

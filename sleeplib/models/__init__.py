@@ -27,6 +27,14 @@ RELEASED = {
     "seqsleepnet": ("released", "ReleasedSeqSleepNet", "ReleasedSeqSleepNetSettings"),
 }
 
+# Those that take a night's signals at 128 Hz, `(B, C, T)`, and return stages of any length, `(B, N, 5)`.
+NIGHT_NETWORKS = {
+    "usleep": ("usleep", "USleep", "USleepSettings"),
+    "anysleep": ("anysleep", "AnySleep", "AnySleepSettings"),
+    "anysleep-early": ("anysleep", "EarlyFusion", "EarlyFusionSettings"),
+    "anysleep-late": ("anysleep", "LateFusion", "LateFusionSettings"),
+}
+
 VARIANTS = {"paper": NETWORKS, "released": RELEASED}
 
 # Baselines without a network: `fit(nights, rate)`, then `posteriors(inputs)`.
@@ -69,7 +77,7 @@ def build(name: str, variant: str = "paper", **settings):
 
     Parameters
     ----------
-    name : one of `NETWORKS`
+    name : one of `NETWORKS` or `NIGHT_NETWORKS`
     variant : "paper" for the paper's text or "released" for what the authors' code does
     settings : fields of the network's settings that differ from their defaults
 
@@ -77,22 +85,23 @@ def build(name: str, variant: str = "paper", **settings):
     -------
     torch.nn.Module
         Image networks take `(B, L, C, T, F)` and return logits `(B, L, 5)`, multitask ones `(B, L, 3, 5)`;
-        signal networks take `(B, L, C, T)`.
+        signal networks take `(B, L, C, T)`; night networks `(B, C, T)` and return `(B, N, 5)`.
 
     Raises
     ------
     SleeplibError
         If there is no network, variant or setting of that name.
     """
-    if name not in NETWORKS:
-        raise SleeplibError(f"no network is called {name!r}; there are {', '.join(NETWORKS)}")
-    variants = [key for key, networks in VARIANTS.items() if name in networks]
+    known = VARIANTS | {"paper": NETWORKS | NIGHT_NETWORKS}
+    if name not in known["paper"]:
+        raise SleeplibError(f"no network is called {name!r}; there are {', '.join(known['paper'])}")
+    variants = [key for key, networks in known.items() if name in networks]
     if variant not in variants:
         raise SleeplibError(f"{name} has no variant {variant!r}; it has {', '.join(variants)}")
-    file, network, table = VARIANTS[variant][name]
+    file, network, table = known[variant][name]
     module = import_module(f"sleeplib.models.{file}")
-    known = [field.name for field in fields(getattr(module, table)) if field.init]
-    unknown = settings.keys() - set(known)
+    names = [field.name for field in fields(getattr(module, table)) if field.init]
+    unknown = settings.keys() - set(names)
     if unknown:
-        raise SleeplibError(f"{name} has no setting {', '.join(sorted(unknown))}; it has {', '.join(known)}")
+        raise SleeplibError(f"{name} has no setting {', '.join(sorted(unknown))}; it has {', '.join(names)}")
     return getattr(module, network)(getattr(module, table)(**settings))
