@@ -110,13 +110,9 @@ class Predictions:
 def _code() -> str:
     """Digest of the code that decides predictions: finished work of other code is not reused."""
     here = Path(__file__).parent
-    rooms = [
-        here / f"{room}.py"
-        for room in ("signals", "store", "sampling/sequences", "training", "inference", "protocol")
-    ]
-    return hashlib.sha256(
-        b"".join(p.read_bytes() for p in rooms + sorted((here / "models").glob("*.py")))
-    ).hexdigest()
+    rooms = ("signals", "store", "sampling/sequences", "training/sequences", "inference", "protocol")
+    files = [here / f"{room}.py" for room in rooms] + sorted((here / "models").glob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
 
 def default_device() -> str:

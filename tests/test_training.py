@@ -79,7 +79,7 @@ def test_the_penalty_is_on_what_a_network_names(name, variant):
     kernels = {"kernels": (2, 3, 4), "features": 5} if "1-max" in name else {}
     small = {"dense": 5, "context": 3} if name == "tsinalis" else {}
     net = models.build(name, variant=variant, **shape, **kernels, **small)
-    groups = training._groups(net, 0.5)
+    groups = training.sequences._groups(net, 0.5)
     decayed = {id(p) for g in groups if g["weight_decay"] == 0.5 for p in g["params"]}
     assert decayed == {id(p) for p in net.decayed() if p.requires_grad}
     assert sum(len(g["params"]) for g in groups) == sum(p.requires_grad for p in net.parameters())
@@ -116,7 +116,7 @@ def test_a_step_is_adam_on_equation_15():
     twin.load_state_dict(net.state_dict())
     training.fit(net, train, nights(1), settings, progress=False)
     twin.normalise(*train.statistics())
-    images, labels = training.Sequences(train, 5, 8, 0).batch(0)
+    images, labels = training.sequences.Sequences(train, 5, 8, 0).batch(0)
     loss = training.sequence_loss(twin(images), labels) + 0.15 * sum(
         p.square().sum() for p in twin.parameters()
     )
@@ -218,7 +218,7 @@ def test_what_adapt_draws_is_drawn_once(tmp_path, monkeypatch):
         return real(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "validation_accuracy", stops)
+        patch.setattr(training.sequences, "validation_accuracy", stops)
         with pytest.raises(Stop):
             fit(tmp_path / "stopped")
     with monkeypatch.context() as patch:

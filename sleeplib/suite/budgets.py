@@ -24,24 +24,31 @@ def _steps(max_steps: int, validate_every: int, **changes) -> dict:
     return _FAST | {"max_steps": max_steps, "validate_every": validate_every} | changes
 
 
+def _annealed(max_steps: int, validate_every: int, **changes) -> dict:
+    return _steps(max_steps, validate_every, annealed=True, **changes)
+
+
 # Changes of settings and recipe by network. The paper's budget changes nothing.
 BUDGETS = {
     "paper": {},
     "demo": {
-        "seqsleepnet": ({}, _steps(500, 50, **_LIGHT)),
-        "e2e-deepsleepnet": ({"decay": 0.95, "hidden": 64}, _steps(150, 25, batch_size=16)),
-        "multitask-e2e-arnn": ({}, _steps(4000, 500, **_LIGHT)),
-        "e2e-arnn": ({}, _steps(4000, 500, **_LIGHT)),
+        "seqsleepnet": ({}, _annealed(800, 100, learning_rate=3e-3, **_LIGHT)),
+        "e2e-deepsleepnet": ({"decay": 0.95, "hidden": 64}, _annealed(500, 50, batch_size=16)),
+        "multitask-e2e-arnn": ({}, _annealed(5000, 500, **_LIGHT)),
+        "e2e-arnn": ({}, _annealed(5000, 500, **_LIGHT)),
         "multitask-1-max-cnn": (
             {"features": 300, "pretraining_steps": 500},
-            _steps(800, 100, learning_rate=3e-4),
+            _annealed(1200, 150, learning_rate=3e-4),
         ),
-        "1-max-cnn": ({"features": 300, "pretraining_steps": 500}, _steps(800, 100, learning_rate=3e-4)),
-        "deepsleepnet1": ({"decay": 0.95}, _steps(450, 50)),
-        "chambon": ({}, _steps(300, 50, batch_size=50)),
-        "tsinalis": ({"context": 1, "dense": 20}, _steps(250, 50, learning_rate=3e-4, batch_size=50)),
-        "dong-mnn": ({}, _steps(1200, 200)),
-        "dong-dnn": ({}, _steps(3000, 500)),
+        "1-max-cnn": ({"features": 300, "pretraining_steps": 500}, _annealed(1200, 150, learning_rate=3e-4)),
+        "deepsleepnet1": ({"decay": 0.95}, _annealed(800, 100)),
+        "chambon": ({}, _annealed(800, 100, batch_size=50)),
+        "tsinalis": (
+            {"context": 1, "dense": 20},
+            _annealed(800, 100, learning_rate=5e-4, batch_size=50),
+        ),
+        "dong-mnn": ({}, _annealed(1200, 200)),
+        "dong-dnn": ({}, _annealed(3000, 500)),
     },
     # Chosen by the validation persons of three folds (SeqSleepNet, both E2E-ARNNs) or of one.
     "real-eeg": {

@@ -1,11 +1,9 @@
-"""One visible loop. Killed at any step and started again, it ends with the same bits (on one CPU configuration)."""
+"""The loop for SeqSleepNet and its relatives: sequences of epochs that have been cut out and prepared before."""
 
 import hashlib
-import json
 import math
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import torch
 from torch.nn import functional
@@ -14,6 +12,7 @@ from tqdm import tqdm
 from sleeplib.errors import SleeplibError
 from sleeplib.sampling import Nights, Sequences
 from sleeplib.stages import UNSCORED
+from sleeplib.training.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)
@@ -133,10 +132,11 @@ def fit(
     optimiser = torch.optim.Adam(_groups(network, settings.weight_decay), settings.learning_rate)
     steps = min(settings.passes * sequences.steps_per_pass, settings.max_steps or 10**12)
     started = time.perf_counter()
-    state = Checkpoint(folder, network, optimiser, settings, train, valid)
+    data = [_digest(nights) for nights in (train, valid)]
+    state = Checkpoint(folder, network, optimiser, training=asdict(settings), data=data)
     if not state.resume():
         network.adapt(train)
-    started, losses = started - state.seconds, []
+    started -= state.seconds
 
     with tqdm(total=steps, initial=state.step, desc="training", unit="step", disable=not progress) as bar:
         while state.step < steps:
@@ -148,19 +148,18 @@ def fit(
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
-            losses.append(loss.detach())
+            state.losses.append(loss.detach())
             state.step += 1
             bar.update()
             if state.step % settings.validate_every == 0 or state.step == steps:
                 accuracy = validation_accuracy(network, valid)
-                mean_loss = torch.stack(losses).mean().item()
+                mean_loss = torch.stack(state.losses).mean().item()
                 state.seconds = time.perf_counter() - started
-                state.keep(
-                    {"step": state.step, "loss": mean_loss, "accuracy": accuracy, "seconds": state.seconds},
-                    last=state.step == steps,
+                state.note(
+                    {"step": state.step, "loss": mean_loss, "accuracy": accuracy, "seconds": state.seconds}
                 )
+                state.write(last=state.step == steps)
                 bar.set_postfix(loss=f"{mean_loss:.3f}", valid=f"{accuracy:.3f}")
-                losses = []
     network.load_state_dict(state.best)
     network.eval()
     return state.history
@@ -179,82 +178,6 @@ def _groups(network, weight_decay: float) -> list[dict]:
         for part, decay in zip(parts, (weight_decay, 0.0), strict=True)
         if part
     ]
-
-
-class Checkpoint:
-    """All that a run needs to go on: weights, optimiser, random state, step, the best weights so far and the history.
-
-    The sampler needs nothing: its batches depend on the seed and the step alone.
-    """
-
-    def __init__(self, folder, network, optimiser, settings: TrainingSettings, train: Nights, valid: Nights):
-        self.network, self.optimiser = network, optimiser
-        identity = {
-            "training": asdict(settings),
-            "network": [type(network).__name__, asdict(network.settings)],
-            "data": [_digest(nights) for nights in (train, valid)],
-        }
-        self.identity = json.dumps(identity)
-        self.step, self.seconds, self.history, self.best = 0, 0.0, [], None
-        self.path = Path(folder) / "checkpoint.pt" if folder else None
-        self._due = 0.0  # when the next may be written
-
-    def resume(self) -> bool:
-        """Go on from the checkpoint in the folder; False if there is none.
-
-        Raises
-        ------
-        SleeplibError
-            If it is damaged, or that of another run.
-        """
-        if not (self.path and self.path.exists()):
-            return False
-        try:
-            saved = torch.load(self.path, weights_only=True, map_location=self._device())
-            identity = saved["identity"]
-        except Exception as error:  # torch raises many kinds on a damaged file
-            raise SleeplibError(
-                f"{self.path}: damaged checkpoint ({error}); delete it to start again"
-            ) from error
-        if identity != self.identity:
-            raise SleeplibError(
-                f"{self.path}: checkpoint of a run with other settings or data; choose another folder or delete it"
-            )
-        self.network.load_state_dict(saved["network"])
-        self.optimiser.load_state_dict(saved["optimiser"])
-        torch.set_rng_state(saved["rng"].cpu())
-        if torch.cuda.is_available() and len(saved["cuda_rng"]):
-            torch.cuda.set_rng_state_all([state.cpu() for state in saved["cuda_rng"]])
-        self.step, self.seconds, self.best = saved["step"], saved["seconds"], saved["best"]
-        self.history = json.loads(saved["history"])
-        return True
-
-    def _device(self):
-        return next(self.network.parameters()).device
-
-    def keep(self, entry: dict, last: bool) -> None:
-        """Note a validation, keep the weights if they are the best so far (ties: the later), write the checkpoint.
-
-        Where writing takes long, not at each validation: a tenth of the time at most goes into it.
-        """
-        if all(entry["accuracy"] >= earlier["accuracy"] for earlier in self.history):
-            self.best = {key: value.clone() for key, value in self.network.state_dict().items()}
-        self.history.append(entry)
-        begun = time.perf_counter()
-        if self.path is None or (begun < self._due and not last):
-            return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        part = self.path.with_suffix(".part")
-        content = {
-            "identity": self.identity, "history": json.dumps(self.history),
-            "network": self.network.state_dict(), "optimiser": self.optimiser.state_dict(), "best": self.best,
-            "rng": torch.get_rng_state(),
-            "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-            "step": self.step, "seconds": self.seconds,
-        }  # fmt: skip
-        torch.save(content, part)
-        part.replace(self.path)
-        self._due = 10 * (time.perf_counter() - begun) + begun
 
 
 def _digest(nights: Nights) -> str:
