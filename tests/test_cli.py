@@ -347,3 +347,45 @@ def test_the_plan_tells_parameters_data_and_time(capsys, tmp_path, monkeypatch):
     out = capsys.readouterr().out
     for words in ("seqsleepnet_first_training", "persons = 24", "embedded cohort", "about", "real_eeg"):
         assert words in out
+
+
+def test_published_weights_are_listed_fetched_and_verified(tmp_path, capsys, monkeypatch):
+    from sleeplib.models import published
+    from tests.cohorts.server import serving
+    from tests.models.test_published_weights import BODIES, publish
+
+    monkeypatch.setattr(published, "CATALOGUE", tmp_path / "weights.yaml")
+    monkeypatch.setenv("SLEEPLIB_DATA", str(tmp_path / "data"))
+    folder = tmp_path / "data/weights"
+    bodies = {name: body for name, (body, _) in BODIES.items()}
+    publish(published.CATALOGUE, bodies)
+
+    def told(code, *arguments):
+        assert call("weights", *arguments) == code
+        return capsys.readouterr()
+
+    assert "no published weights in" in told(0, "verify").out
+    with serving({f"{name}.pth": body for name, body in bodies.items()}) as server:
+        mirror = ("--base-url", server.url)
+        assert "1 files fetched, 0 there already" in told(0, "fetch", *mirror).out
+        assert "3 files fetched, 1 there already" in told(0, "fetch", "--all", *mirror).out
+        server.files["/usleep-run1.pth"] = b"another"
+        refused = told(1, "fetch", "usleep-run1", "--out", tmp_path / "out", *mirror)
+        assert "usleep-run1: 7 bytes instead of" in refused.err and not list((tmp_path / "out").iterdir())
+    assert "no published weights are called 'nosuch'" in fails(capsys, "weights", "fetch", "nosuch")
+    assert "--all fetches everything" in fails(capsys, "weights", "fetch", "--all", "usleep-run1")
+
+    rows = [line.split() for line in told(0, "list").out.splitlines()]
+    assert ["anysleep-early-fusion-run1", "anysleep-early"] in [row[:2] for row in rows]
+    assert sum(row[-1] == "yes" for row in rows) == 4
+    assert " yes" not in told(0, "list", "--out", tmp_path).out
+    assert any(row[0] == "real-eeg/seqsleepnet-30/seqsleepnet" for row in rows), "the project's own"
+
+    assert told(0, "verify").out.count("in order") == 4
+    assert "in order" in told(0, "verify", folder / "usleep-run1.safetensors").out
+    (folder / "usleep-run1.safetensors").write_bytes(b"rotten")
+    damaged = told(1, "verify")
+    assert damaged.out.count("in order") == 3 and "SHA-256 differs" in damaged.err
+    assert "missing" in told(1, "verify", "usleep-run1", "--out", tmp_path / "out").err
+    (folder / "usleep-run1.pth").write_bytes(bodies["usleep-run1"][:-1])
+    assert "bytes instead of" in told(1, "verify", folder / "usleep-run1.pth", "anysleep-run1").err

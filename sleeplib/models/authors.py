@@ -46,20 +46,31 @@ def translate(name: str, arrays: dict) -> tuple[dict, dict]:
 
 def _night(name: str, arrays: dict) -> tuple[dict, dict]:
     """U-Sleep and AnySleep: the same modules under other names."""
+
+    def numbered(pattern: str) -> int:
+        return sum(bool(re.match(pattern, key)) for key in arrays)
+
+    first = arrays["encoders.0.enc.0.weight"]
+    settings = {
+        "depth": numbered(r"encoders\.\d+\.enc\.0\.bias"),
+        "kernel": first.shape[-1],
+        "stages": len(arrays["segment_classifier.segment_classifier.5.bias"]),
+    }
+    if name == "usleep":
+        settings["channels"] = first.shape[1]
+    elif name == "anysleep":
+        settings["hidden"] = len(arrays["skip_connections.0.mlp.0.bias"])
+    else:
+        settings |= {
+            "heads": numbered(r"channel_attention\.mlps\.\d+\.3\.bias"),
+            "hidden": len(arrays["channel_attention.mlps.0.0.bias"]),
+            "encoder_filters": len(arrays["channel_attention.encoder.0.bias"]),
+        }
     state = {}
     for theirs, ours in NIGHT_NAMES:
         for key in [key for key in arrays if re.match(theirs + r"\.\w+$", key)]:
             state[re.sub("^" + theirs, ours, key)] = arrays.pop(key)
-    depth = sum(key.startswith("unet.encoders.") and key.endswith("conv.bias") for key in state)
-    first = state["unet.encoders.0.convolution.conv.weight"]
-    settings = {"depth": depth, "kernel": first.shape[2], "stages": len(state["classifier.last.bias"])}
-    if name == "usleep":
-        return state, settings | {"channels": first.shape[1]}
-    if name == "anysleep":
-        return state, settings | {"hidden": len(state["fusions.0.scores.hidden.bias"])}
-    heads = sum(bool(re.match(r"fusion\.heads\.\d+\.score\.bias", key)) for key in state)
-    settings |= {"heads": heads, "encoder_filters": len(state["fusion.encoder.0.bias"])}
-    return state, settings | {"hidden": len(state["fusion.heads.0.hidden.bias"])}
+    return state, settings
 
 
 def _tables(name: str, arrays: dict) -> tuple[dict, dict]:

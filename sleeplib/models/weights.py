@@ -5,6 +5,7 @@
 
 import hashlib
 import json
+import re
 import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -19,6 +20,9 @@ from sleeplib import models, provenance
 from sleeplib.errors import SleeplibError
 from sleeplib.models import authors
 from sleeplib.preparation import Preparation
+
+# What a network of ours keeps and the authors' does not, or need not.
+_OURS_ALONE = re.compile(r"encoder\.filterbank\.(triangles|mean|std)$|num_batches_tracked$")
 
 
 def save(network, name: str, path: str | Path, preparation: Preparation, **card) -> Path:
@@ -120,7 +124,8 @@ def from_authors(name: str, arrays):
         state, settings = authors.translate(name, arrays)
         network = models.build(name, variant=variant, **settings)
         state = {key: torch.tensor(value) for key, value in state.items()}
-        network.load_state_dict(network.state_dict() | state)
+        own = {key: x for key, x in network.state_dict().items() if _OURS_ALONE.search(key)}
+        network.load_state_dict(own | state)
     except KeyError as error:
         raise SleeplibError(f"{name}: the authors' array {error.args[0]!r} is missing") from error
     except (IndexError, RuntimeError, ValueError) as error:

@@ -95,20 +95,22 @@ class Loader:
     workers : threads; each reads a batch of its own
     ahead : batches that are ready or in work while the consumer has one
     pin_memory : whether to read into page-locked memory, from where a GPU fetches by itself; default: if there is one
+    part : (r, W) reads windows r, r + W, ... of each batch: the share of one of W processes
     """
 
-    def __init__(self, windows: Windows, workers: int = 2, ahead: int = 3, pin_memory: bool | None = None):
-        self.windows, self.workers, self.ahead = windows, workers, max(ahead, workers)
+    def __init__(
+        self, windows: Windows, workers: int = 2, ahead: int = 3, pin_memory: bool | None = None, part=(0, 1)
+    ):
+        self.windows, self.workers, self.ahead, self.part = windows, workers, max(ahead, workers), part
         self.pin_memory = torch.cuda.is_available() if pin_memory is None else pin_memory
 
-    def __call__(self, first_step: int = 0, steps: int | None = None, stride: int = 1) -> Iterator[Batch]:
-        """Batches of `first_step`, `first_step + stride`, ...: `steps` of them, or without end.
+    def __call__(self, first_step: int = 0, steps: int | None = None) -> Iterator[Batch]:
+        """Batches from `first_step` on: `steps` of them, or without end.
 
-        A run that is resumed at a step sees the batches it would have seen. With several GPUs, GPU r of W takes
-        `first_step=r, stride=W`. A batch's samples are good until the next batch is asked for; `Batch.clone` keeps
-        them. Threads end with the iterator.
+        A run that is resumed at a step sees the batches it would have seen. A batch's samples are good until the next
+        batch is asked for; `Batch.clone` keeps them. Threads end with the iterator.
         """
-        numbers = islice(count(first_step, stride), steps)
+        numbers = islice(count(first_step), steps)
         free, waiting = deque(self._buffer() for _ in range(self.ahead + 1)), deque()
         with ThreadPoolExecutor(self.workers, "sleeplib-loader") as pool:
             try:
@@ -132,7 +134,8 @@ class Loader:
     def _read(self, step: int, buffer: _Buffer) -> Batch:
         if buffer.copied:
             buffer.copied.synchronize()
-        return read(self.windows.stores, self.windows.draw(step), self.windows.length, step, buffer)
+        mine = self.windows.draw(step).rows(slice(self.part[0], None, self.part[1]))
+        return read(self.windows.stores, mine, self.windows.length, step, buffer)
 
 
 class Recordings:

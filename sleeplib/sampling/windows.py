@@ -42,6 +42,10 @@ class Draw:
     stage: np.ndarray | None = None
     epoch: np.ndarray | None = None
 
+    def rows(self, which: slice) -> "Draw":
+        """Some of the windows."""
+        return Draw(*(None if x is None else x[which] for x in vars(self).values()))
+
 
 class Windows:
     """Random windows of `length` epochs from several data sets (AnySleep, section 4.3).

@@ -13,13 +13,15 @@ from sleeplib.errors import SleeplibError
 class Checkpoint:
     """Weights, optimiser, random state, step, the best weights so far and the history of a run.
 
-    The samplers need nothing: their batches depend on the seed and the step alone.
+    Beside it, `metrics.jsonl` has the history as lines of JSON. The samplers need nothing: their batches depend on the
+    seed and the step alone.
 
     Parameters
     ----------
     folder : path or None
         Where `checkpoint.pt` lies; None keeps nothing on disk.
     score : the entry of the history by which the best weights are chosen
+    ties : which of equally good weights are kept, the "later" or the "earlier"
     identity : what tells this run from others: settings, data
 
     Attributes
@@ -99,4 +101,6 @@ class Checkpoint:
         }  # fmt: skip
         torch.save(content, part)
         part.replace(self.path)
+        lines = [json.dumps(entry) + "\n" for entry in self.history]
+        self.path.with_name("metrics.jsonl").write_text("".join(lines))
         self._due = 10 * (time.perf_counter() - begun) + begun

@@ -307,5 +307,7 @@ def test_arrays_that_do_not_fit_are_refused_and_those_of_the_optimiser_passed_ov
         weights.from_authors("seqsleepnet", arrays)
     with pytest.raises(SleeplibError, match="do not fit together"):
         weights.from_authors("e2e-arnn", arrays | {"output_layer/output/biases:0": np.zeros(4)})
-    with pytest.raises(SleeplibError, match="not of 'anysleep'"):
+    with pytest.raises(SleeplibError, match="not of 'chambon'"):
+        weights.from_authors("chambon", arrays)
+    with pytest.raises(SleeplibError, match=r"'encoders.0.enc.0.weight' is missing"):
         weights.from_authors("anysleep", arrays)

@@ -53,7 +53,19 @@ def test_a_resumed_run_sees_what_it_would_have_seen(windows):
     loader = Loader(windows)
     whole = [batch.clone() for batch in loader(steps=9)]
     assert all(equal(*pair) for pair in zip(loader(4, steps=5), whole[4:], strict=True))
-    assert all(equal(*pair) for pair in zip(loader(1, steps=3, stride=3), whole[1::3], strict=True))
+
+
+def test_processes_share_a_batch(windows):
+    whole = [batch.clone() for batch in Loader(windows)(steps=4)]
+    parts = [[batch.clone() for batch in Loader(windows, part=(r, 3))(steps=4)] for r in range(3)]
+    for batch, *shares in zip(whole, *parts, strict=True):
+        for r, share in enumerate(shares):
+            assert torch.equal(share.samples, batch.samples[r::3]) and torch.equal(
+                share.labels, batch.labels[r::3]
+            )
+            assert (
+                np.array_equal(share.where.channels, batch.where.channels[r::3]) and share.step == batch.step
+            )
 
 
 def test_a_batch_is_good_until_the_next_and_a_clone_for_ever(windows):

@@ -152,7 +152,7 @@ def test_passes_decide_where_no_number_of_steps_is_given():
 SCRIPT = """
 import sys, torch
 sys.path.insert(0, {root!r})
-from tests.test_training import SHAPE, nights
+from tests.training.test_sequences import SHAPE, nights
 from sleeplib import models, training
 torch.set_num_threads(1)
 torch.manual_seed(5)

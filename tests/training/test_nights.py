@@ -1,0 +1,275 @@
+"""The loop of AnySleep: its recipe, what it minimises, when it stops, how it goes on, alone and in company."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from sleeplib import models, training
+from sleeplib.errors import SleeplibError
+from sleeplib.models.usleep import NightNetwork
+from sleeplib.preparation import Preparation
+from sleeplib.provenance import root
+from sleeplib.sampling import Loader, Recordings
+from sleeplib.stages import UNSCORED
+from sleeplib.training import NightTraining, processes
+from sleeplib.training.nights import f1
+from tests.sampling.conftest import make
+
+SMALL = {"depth": 2, "complexity": 0.5, "rate": 8, "kernel": 5}  # 240 samples in an epoch
+QUICK = {
+    "learning_rate": 1e-2, "length": 5, "batch_size": 8, "updates": 4, "training_epochs": 3, "patience": 100,
+}  # fmt: skip
+
+
+def cohort(folder, name, seed, nights=6, n=30):
+    """Nights whose stage is told by the mean of every channel, with a few unscored epochs."""
+    rng, made = np.random.default_rng(seed), []
+    for i in range(nights):
+        stages = np.repeat(rng.permutation([0, 1, 2, 3, 4, *rng.integers(5, size=n // 3 - 5)]), 3)
+        made.append(
+            (f"{name}{i}", np.where(rng.random(len(stages)) < 0.1, UNSCORED, stages), ["EEG", "EEG", "EOG"])
+        )
+    store = make(folder / name, name, made, seed, Preparation(None, rate=8.0, scaling="robust"))
+    for i in range(nights):
+        samples = np.load(store.folder / f"{name}{i}.npy")
+        level = np.repeat(np.minimum(store.stages(i), 5).astype(int), 240) * 4000 - 10000
+        np.save(store.folder / f"{name}{i}.npy", (samples // 10 + level).astype(samples.dtype))
+    return store
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cohorts")
+    return [cohort(folder, "a", 1), cohort(folder, "b", 2, nights=4)]
+
+
+def build(name="anysleep", seed=0):
+    torch.manual_seed(seed)
+    return models.build(name, **SMALL)
+
+
+def fit(stores, name="anysleep", folder=None, network=None, **changes):
+    network = network or build(name)
+    settings = NightTraining.for_network(name, **QUICK | changes)
+    split = [np.arange(len(s) - 1) for s in stores], [np.array([len(s) - 1]) for s in stores]
+    history = training.fit_nights(network, stores, *split, settings, folder, progress=False)
+    return network, history
+
+
+def test_defaults_are_the_papers():
+    paper = NightTraining.for_network("anysleep")
+    assert (paper.learning_rate, paper.batch_size, paper.length, paper.updates) == (1e-5, 64, 35, 443)
+    assert (paper.training_epochs, paper.patience, paper.alpha, paper.channels) == (
+        10_000,
+        100,
+        0.5,
+        "subsample",
+    )
+    assert not (paper.annealed or paper.amp or paper.compile)
+    assert NightTraining.for_network("anysleep-late").batch_size == 32
+    assert NightTraining.for_network("usleep").channels == "pair"
+    assert NightTraining.for_network("anysleep", released=True).updates == 447
+    assert NightTraining.for_network("anysleep-late", released=True).updates == 893
+    assert pytest.approx(1e6, rel=0.01) == 443 * 64 * 35  # sleep epochs in a training epoch
+
+
+@pytest.mark.parametrize("name", models.NIGHT_NETWORKS)
+def test_training_finds_what_can_be_found(stores, name):
+    network, history = fit(stores, name, updates=20, training_epochs=3)
+    assert not network.training and [entry["step"] for entry in history] == [20, 40, 60]
+    assert max(entry["macro_f1"] for entry in history) > 0.6 and history[-1]["loss"] < history[0]["loss"]
+    assert all(len(e["f1"]) == 5 and np.mean(e["f1"]) == pytest.approx(e["macro_f1"]) for e in history)
+    assert all(entry["windows_per_second"] > 0 for entry in history)
+
+
+def test_a_step_is_amsgrad_on_the_mean_over_scored_epochs(stores):
+    network, _ = fit(stores, updates=1, training_epochs=1)
+    twin, settings = build(), NightTraining(**QUICK)
+    batch = next(Loader(settings.windows(stores, [np.arange(5), np.arange(3)]))(steps=1))
+    optimiser = torch.optim.Adam(twin.parameters(), 1e-2, amsgrad=True)
+    logits, scored = twin(batch.signals()), batch.labels != UNSCORED
+    assert 0 < scored.sum() < scored.numel()
+    torch.nn.functional.cross_entropy(logits[scored], batch.labels[scored]).backward()
+    optimiser.step()
+    for p, q in zip(network.parameters(), twin.parameters(), strict=True):
+        assert torch.allclose(p, q, atol=1e-6)
+
+
+def test_unscored_epochs_do_not_count():
+    logits, labels = torch.randn(2, 7, 5), torch.randint(0, 5, (2, 7))
+    labels[:, ::3] = UNSCORED
+    changed = logits.clone()
+    changed[:, ::3] = 100.0
+    assert training.night_loss(logits, labels) == training.night_loss(changed, labels)
+    assert training.night_loss(logits, torch.full((2, 7), UNSCORED)) == 0
+
+
+def test_a_batch_without_a_scored_epoch_is_no_step(stores, monkeypatch):
+    before = build()
+    real = Loader._read
+
+    def unscored(self, step, buffer):
+        batch = real(self, step, buffer)
+        batch.labels.fill_(UNSCORED)
+        return batch
+
+    monkeypatch.setattr(Loader, "_read", unscored)
+    network, history = fit(stores, updates=2, training_epochs=1)
+    assert all(torch.equal(p, q) for p, q in zip(network.parameters(), before.parameters(), strict=True))
+    assert history[0]["loss"] == 0
+
+
+class Knows(NightNetwork):
+    """Says the stage by the level of the signals: exact, where there is no noise."""
+
+    def __init__(self):
+        super().__init__(models.usleep.USleepSettings(rate=8))
+
+    def forward(self, x):
+        level = x.mean(1).unfold(-1, 240, 240).mean(-1)
+        return -(level[..., None] - torch.linspace(-6.1, 3.7, 5)).abs()
+
+
+def test_validation_pools_full_recordings(stores):
+    recordings = Recordings(stores, [[0, 3], [1]])
+    confusion = training.validate(Knows(), recordings)
+    truth = np.concatenate([stores[0].stages(0), stores[0].stages(3), stores[1].stages(1)])
+    assert confusion.sum() == (truth != UNSCORED).sum()
+    assert confusion.sum(1).tolist() == np.bincount(truth, minlength=10)[:5].tolist()
+    assert confusion.trace() > 0.9 * confusion.sum()
+
+
+def test_f1_is_equation_3():
+    confusion = torch.tensor([[3, 1, 0], [2, 4, 0], [0, 0, 0]], dtype=torch.float64)
+    assert f1(confusion).tolist() == pytest.approx([6 / 9, 8 / 11, 1.0])
+
+
+def test_stops_when_nothing_better_comes_and_keeps_the_earliest_of_the_best(stores, monkeypatch):
+    marks = iter([0.3, 0.5, 0.5, 0.4, 0.5, 0.9])
+    monkeypatch.setattr(training.nights, "f1", lambda _: torch.full((5,), next(marks)))
+    states = []
+    monkeypatch.setattr(
+        training.nights, "validate", lambda network, *a: states.append(network.classifier.mix.weight.clone())
+    )
+    network, history = fit(stores, training_epochs=50, patience=3)
+    assert [round(entry["macro_f1"], 1) for entry in history] == [0.3, 0.5, 0.5, 0.4, 0.5]
+    assert torch.equal(network.classifier.mix.weight, states[1])
+
+
+class Stop(Exception):
+    pass
+
+
+@pytest.mark.parametrize("stop", [3, 6])
+def test_killed_and_resumed_ends_with_the_same_bits(stores, tmp_path, monkeypatch, stop):
+    whole, history = fit(stores, folder=tmp_path / "whole", annealed=True)
+    real = Loader._read
+
+    def stops(self, step, buffer):
+        if step == stop:
+            raise Stop
+        return real(self, step, buffer)
+
+    monkeypatch.setattr(training.Checkpoint, "_due", 0.0, raising=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(Loader, "_read", stops)
+        with pytest.raises(Stop):
+            fit(stores, folder=tmp_path / "stopped", annealed=True)
+    resumed, again = fit(stores, folder=tmp_path / "stopped", annealed=True)
+    same = ("step", "loss", "macro_f1", "f1")
+    assert [[e[k] for k in same] for e in again] == [[e[k] for k in same] for e in history]
+    state, expected = resumed.state_dict(), whole.state_dict()
+    assert all(torch.equal(state[key], expected[key]) for key in expected)
+    lines = (tmp_path / "stopped" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == again
+    assert fit(stores, folder=tmp_path / "stopped", annealed=True)[1] == again  # finished: nothing is trained
+
+
+def test_a_checkpoint_of_other_settings_or_nights_is_refused(stores, tmp_path):
+    fit(stores, folder=tmp_path)
+    with pytest.raises(SleeplibError, match="other settings or data"):
+        fit(stores, folder=tmp_path, learning_rate=1e-3)
+    with pytest.raises(SleeplibError, match="other settings or data"):
+        fit(stores[::-1], folder=tmp_path)
+
+
+def test_mixed_precision_stays_close(stores):
+    once = {"updates": 2, "training_epochs": 1}
+    plain, mixed = (fit(stores, amp=amp, **once)[1][0]["loss"] for amp in (False, True))
+    assert mixed == pytest.approx(plain, rel=0.05) and mixed != plain
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
+def test_a_compiled_network_does_the_same_steps(stores):
+    torch.manual_seed(0)
+    networks = [models.build("usleep", **SMALL | {"depth": 1}) for _ in range(2)]
+    networks[1].load_state_dict(networks[0].state_dict())
+    once = {"updates": 2, "training_epochs": 1, "channels": "pair"}
+    losses = [
+        fit(stores, network=network, compile=compiled, **once)[1][0]["loss"]
+        for network, compiled in zip(networks, (False, True), strict=True)
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    for p, q in zip(*(network.parameters() for network in networks), strict=True):
+        assert torch.allclose(p, q, atol=1e-2)
+
+
+PROGRAM = """
+import sys, torch
+torch.set_default_dtype(torch.float64)
+from sleeplib.sampling.loader import Batch
+single = Batch.signals
+Batch.signals = lambda self, device="cpu": single(self, device).double()
+from sleeplib.store import Store
+from sleeplib.training import processes
+from tests.training.test_nights import fit
+network, history = fit([Store(folder) for folder in sys.argv[2:]], folder=sys.argv[1])
+if processes.here()[0] == 0:
+    torch.save({"network": network.state_dict(), "loss": [e["loss"] for e in history]}, sys.argv[1] + "/end.pt")
+"""
+
+
+def test_two_processes_do_the_steps_of_one(stores, tmp_path):
+    """float64, so that only what differs in kind would be seen: twelve steps, batch normalisation included."""
+    (tmp_path / "program.py").write_text(PROGRAM)
+    ends = []
+    for n in (1, 2):
+        out = tmp_path / str(n)
+        out.mkdir()
+        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={n}"]
+        result = subprocess.run(
+            [*torchrun, tmp_path / "program.py", out, *(store.folder for store in stores)],
+            env=os.environ | {"PYTHONPATH": str(root()), "OMP_NUM_THREADS": "1"},
+            capture_output=True, text=True, timeout=300,
+        )  # fmt: skip
+        assert result.returncode == 0, result.stderr
+        ends.append(torch.load(out / "end.pt", weights_only=True))
+    one, two = ends
+    assert two["loss"] == pytest.approx(one["loss"], rel=1e-9)
+    for key, value in one["network"].items():
+        assert torch.allclose(two["network"][key], value, rtol=1e-6, atol=1e-9), key
+
+
+def test_batch_normalisation_over_processes_is_torchs_in_a_single_one(tmp_path):
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/group", rank=0, world_size=1)
+    try:
+        for x in (torch.randn(6, 3, dtype=torch.float64), torch.randn(6, 3, 9, dtype=torch.float64)):
+            theirs = torch.nn.BatchNorm1d(3).double()
+            ours = processes.synchronise(torch.nn.Sequential(torch.nn.BatchNorm1d(3).double()))[0]
+            assert type(ours) is processes.GlobalBatchNorm
+            a, b = x.clone().requires_grad_(), x.clone().requires_grad_()
+            for layer, value in ((theirs, a), (ours, b)):
+                (layer(value) * torch.arange(x.numel()).view(x.shape)).sum().backward()
+            assert torch.allclose(a.grad, b.grad) and torch.allclose(theirs.weight.grad, ours.weight.grad)
+            for key, value in theirs.state_dict().items():
+                assert torch.allclose(ours.state_dict()[key], value)
+            assert torch.allclose(theirs.eval()(x), ours.eval()(x))
+    finally:
+        torch.distributed.destroy_process_group()
