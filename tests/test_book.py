@@ -20,7 +20,7 @@ from sleeplib.training import TrainingSettings
 
 ROOT = Path(__file__).parents[1]
 MODULES = (
-    "models.seqsleepnet", "models.recurrent", "models.released", "models.weights", "models.cnn", "models.deepsleepnet",
+    "models.seqsleepnet", "models.recurrent", "models.released", "models.weights", "models.cnn", "models.one_max", "models.deepsleepnet",
     "models.dong", "models.features", "models.classical", "training", "inference", "stages", "signals", "preparation",
     "store", "sampling", "sampling.channels", "sampling.windows", "cohorts.splits", "protocol", "analysis.metrics",
 )  # fmt: skip

@@ -222,7 +222,7 @@ def test_what_adapt_draws_is_drawn_once(tmp_path, monkeypatch):
         with pytest.raises(Stop):
             fit(tmp_path / "stopped")
     with monkeypatch.context() as patch:
-        patch.setattr(models.cnn.OneMaxCNN, "adapt", lambda *a: pytest.fail("adapted again"))
+        patch.setattr(models.one_max.OneMaxCNN, "adapt", lambda *a: pytest.fail("adapted again"))
         stopped, history = fit(tmp_path / "stopped")
     assert [entry["step"] for entry in history] == [2, 4, 6]
     assert all(torch.equal(whole[key], stopped[key]) for key in whole)
