@@ -20,13 +20,15 @@ from sleeplib.training import TrainingSettings
 
 ROOT = Path(__file__).parents[1]
 MODULES = (
-    "models.seqsleepnet", "models.recurrent", "models.released", "models.weights", "models.cnn", "models.one_max", "models.deepsleepnet",
-    "models.dong", "models.features", "models.classical", "training", "inference", "stages", "signals", "preparation",
-    "store", "sampling", "sampling.channels", "sampling.windows", "cohorts.splits", "protocol", "analysis.metrics",
+    "models.seqsleepnet", "models.recurrent", "models.released", "models.weights", "models.cnn",
+    "models.one_max", "models.deepsleepnet", "models.dong", "models.usleep", "models.anysleep",
+    "models.authors", "models.features", "models.classical", "training", "inference", "stages", "signals",
+    "preparation", "store", "sampling", "sampling.channels", "sampling.windows", "cohorts.splits", "protocol",
+    "analysis.metrics",
 )  # fmt: skip
 CHAPTERS = [
     "sleep_and_its_stages", "what_a_night_of_data_is", "real_nights", "staging_one_epoch", "staging_a_sequence",
-    "the_family_of_stagers", "how_good_is_a_stager", "what_the_tables_teach",
+    "the_family_of_stagers", "how_good_is_a_stager", "what_the_tables_teach", "any_channels",
 ]  # fmt: skip
 
 

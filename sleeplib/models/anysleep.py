@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, einsum, nn, stack
 
+from sleeplib.errors import SleeplibError
 from sleeplib.models.usleep import Classifier, NightNetwork, UNet, USleepSettings
 
 
@@ -27,7 +28,7 @@ class LateFusionSettings(AnySleepSettings):
     """Late fusion: a channel encoder before the attention module.
 
     `norm_first=True` is the text; the default is the released code. Its configuration has 32 hidden units, but the
-    paper's parameter counts need 40 (facts A2.3).
+    paper's parameter counts and the sizes of the published weights need 40 (facts A2.3).
     """
 
     norm_first: bool = False
@@ -128,11 +129,20 @@ class EncodedChannelAttention(nn.Module):
             nn.Conv1d(s.encoder_filters, s.encoder_filters, 9),
         )
         self.heads = nn.ModuleList(Scores(s.encoder_filters, s) for _ in range(s.heads))
+        self.shortest = s.rate // 2 + 8 * (s.rate // 4)  # samples that both convolutions span
+
+    def logits(self, maps: Tensor) -> Tensor:
+        """The channels' scores for each head before the softmax, `(B, heads, C)`."""
+        if maps.shape[-1] < self.shortest:
+            raise SleeplibError(
+                f"{maps.shape[-1]} samples; the channel encoder takes {self.shortest} or more"
+            )
+        features = self.encoder(maps.flatten(0, 1)).mean(-1).unflatten(0, maps.shape[:2])  # (B, C, F)
+        return stack([scores(features) for scores in self.heads], dim=1)
 
     def weights(self, maps: Tensor) -> Tensor:
-        """The channels' weights for each head, `(B, heads, C)`."""
-        features = self.encoder(maps.flatten(0, 1)).mean(-1).unflatten(0, maps.shape[:2])  # (B, C, F)
-        return stack([scores(features).softmax(1) for scores in self.heads], dim=1)
+        """The channels' weights for each head, `(B, heads, C)`: 1 in all of each head."""
+        return self.logits(maps).softmax(-1)
 
     def forward(self, maps: Tensor) -> Tensor:
         return einsum("bhc,bcft->bhft", self.weights(maps), maps)

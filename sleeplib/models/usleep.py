@@ -63,7 +63,11 @@ class Encoder(nn.Module):
         self.convolution = Convolution(inputs, filters, kernel)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        x = self.convolution(x)
+        return self.halve(self.convolution(x))
+
+    @staticmethod
+    def halve(x: Tensor) -> tuple[Tensor, Tensor]:
+        """A map (B, F, T), made even, and the maxima of its pairs."""
         if x.shape[-1] % 2:
             x = functional.pad(x, (1, 0))  # a column of zeros before the first sample
         return x, functional.max_pool1d(x, 2)
@@ -132,14 +136,19 @@ class Classifier(nn.Module):
         self.project = nn.Conv1d(filters, s.stages, 1)
         self.last = nn.Conv1d(s.stages, s.stages, 1)
 
-    def forward(self, x: Tensor, per_epoch: int = 1) -> Tensor:
+    def size(self, per_epoch: int, samples: int) -> int:
+        """Samples of one stage. Refuses what does not divide an epoch, and signals of fewer `samples`."""
         if not isinstance(per_epoch, int) or per_epoch < 1 or self.samples % per_epoch:
             raise SleeplibError(
                 f"{per_epoch} stages per epoch: it has to be a whole number that divides {self.samples} samples"
             )
         size = self.samples // per_epoch
-        if x.shape[-1] < size:
-            raise SleeplibError(f"{x.shape[-1]} samples are shorter than one stage of {size} samples")
+        if samples < size:
+            raise SleeplibError(f"{samples} samples are shorter than one stage of {size} samples")
+        return size
+
+    def forward(self, x: Tensor, per_epoch: int = 1) -> Tensor:
+        size = self.size(per_epoch, x.shape[-1])
         x = functional.avg_pool1d(tanh(self.mix(x)), size)  # (B, F, N)
         return self.last(functional.elu(self.project(x))).transpose(1, 2)
 
