@@ -110,7 +110,7 @@ class Predictions:
 def _code() -> str:
     """Digest of the code that decides predictions: finished work of other code is not reused."""
     here = Path(__file__).parent
-    rooms = ("signals", "store", "sampling/sequences", "training/sequences", "inference", "protocol")
+    rooms = ("signals", "store", "sampling/sequences", "training/sequences", "inference/sequences", "protocol")
     files = [here / f"{room}.py" for room in rooms] + sorted((here / "models").glob("*.py"))
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
@@ -219,13 +219,13 @@ def _origin(store: Store, split: dict, system: System) -> dict:
     """What a card says about how its weights came to be, and what tells whether they are those of a system."""
     return {
         "cohort": store.cohort, "simulated": store.simulated,
-        "simulator": _simulator(store.cohort) if store.simulated else None, "training": asdict(system.recipe),
+        "simulator": simulator_digest(store.cohort) if store.simulated else None, "training": asdict(system.recipe),
         "persons": {part: sorted(set(store.groups[split[part]].tolist())) for part in ("train", "valid")},
         "epochs": {part: int(store.lengths[split[part]].sum()) for part in ("train", "valid")},
     }  # fmt: skip
 
 
-def _simulator(cohort: str) -> str:
+def simulator_digest(cohort: str) -> str:
     """Digest of what makes the nights of a cohort: the simulator's source and the manifest's settings."""
     try:
         settings = cohorts.load(cohort).simulation
@@ -305,7 +305,7 @@ def evaluate(
             posteriors = next(results)
         by_system.setdefault(system.label, []).extend(posteriors)
         folders.setdefault(system.label, []).append(place)
-    predictions = _pooled(store, [i for split in splits for i in split["test"]], by_system)
+    predictions = pooled(store, [i for split in splits for i in split["test"]], by_system)
     predictions.folders = folders
     return predictions
 
@@ -364,7 +364,7 @@ def assess(network, store: Store, train_store: Store) -> tuple[list[System], Pre
     for baseline in BASELINES:
         model = models.baseline(baseline.network).fit(fitted, train_store.rate)
         posteriors[baseline.label] = _stage(store, test, model)
-    return [System(label, label), *BASELINES], _pooled(store, test, posteriors)
+    return [System(label, label), *BASELINES], pooled(store, test, posteriors)
 
 
 def describe(store: Store, predictions: Predictions) -> dict:
@@ -376,7 +376,8 @@ def describe(store: Store, predictions: Predictions) -> dict:
     }  # fmt: skip
 
 
-def _pooled(store: Store, which, posteriors: dict[str, list]) -> Predictions:
+def pooled(store: Store, which, posteriors: dict[str, list]) -> Predictions:
+    """Predictions for some nights of a store from the posteriors of each, by system."""
     stages = [store.stages(i) for i in which]
     lengths = [len(s) for s in stages]
     return Predictions(

@@ -95,6 +95,43 @@ def test_the_whole_road(road, capsys):
     assert len(np.load(road / "records/first.npz")["truth"]) == record["data"]["epochs"]
 
 
+def test_a_night_network_on_two_cohorts(road, tmp_path, capsys):
+    """Trained on one, scored on its other persons and on a cohort that it has not seen."""
+    assert call("simulate", "--like", "sedf-sc", "--persons", 2, "--hours", 1, "--out", tmp_path / "edf") == 0
+    stores = [tmp_path / "embedded", tmp_path / "sedf-sc"]
+    for root, name, store in (
+        (road / "edf", "embedded", stores[0]),
+        (tmp_path / "edf", "sedf-sc", stores[1]),
+    ):
+        assert call("prepare", name, "--root", root, "--out", store, "--for", "anysleep", "--jobs", 1) == 0
+    small = ["--set", "depth=4", "complexity=0.2", "--batch-size", 4, "--device", "cpu"]
+    split = ["--valid-persons", 1, "--test-persons", 2]
+    train = ["train", "anysleep", "--store", stores[0], "--out", tmp_path / "run", *split, *small]
+    assert call(*train, "--steps", 3, "--learning-rate", 1e-3, "--recipe", "annealed=true") == 0
+    assert "validation macro F1" in capsys.readouterr().out
+    card = json.loads((tmp_path / "run/anysleep.json").read_text())
+    assert (
+        card["training"]["updates"] == 3 and card["training"]["annealed"] and card["settings"]["depth"] == 4
+    )
+    weights = tmp_path / "run/anysleep.safetensors"
+    assert call("evaluate", weights, "--store", *stores, "--record", tmp_path / "any.json") == 0
+    out = capsys.readouterr().out
+    assert "embedded: 2 simulated nights of 2 persons" in out and "sedf-sc: " in out
+    assert out.count("band powers + LDA") == out.count("majority class") == 2
+    assert json.loads((tmp_path / "any-sedf-sc.json").read_text())["rows"][0]["system"] == "anysleep"
+    for wrong, told in (
+        (["--recipe", "patients=3"], "--recipe knows no patients"),
+        (["--passes", 3], "makes no passes"),
+        (["--split", "a.json", "b.json"], "2 splits for 1 stores"),
+    ):
+        assert call(*train, *wrong) == 2
+        assert told in capsys.readouterr().err
+    assert call("train", "e2e-arnn", "--store", *stores, "--out", tmp_path / "x") == 2
+    assert "trained on one store, and 2 are given" in capsys.readouterr().err
+    assert call("evaluate", weights, "--store", stores[1]) == 2
+    assert "none of the stores holds training persons of embedded" in capsys.readouterr().err
+
+
 def test_a_record_is_scored_again_without_training(road, tmp_path, capsys):
     from sleeplib import results
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from sleeplib import inference, models, readers, store
 from sleeplib.errors import SleeplibError
-from sleeplib.preparation import Preparation
+from sleeplib.inference import nights
+from sleeplib.preparation import ANYSLEEP, Preparation
 from sleeplib.recording import Hypnogram, Recording
 from tests.models import naive
 
@@ -138,3 +139,153 @@ def test_unknown_images_get_one_clear_line():
     with pytest.raises(SleeplibError, match="'mel' is not known; choose dB or standardised") as error:
         Preparation(inference.PAPER_MONTAGE, images="mel")
     assert "\n" not in str(error.value)
+
+
+def night_network(name, dtype=torch.float64):
+    """A narrow night network whose maps are long enough for several pieces."""
+    torch.manual_seed(1)
+    return models.build(name, depth=9, complexity=0.3).to(dtype).eval()
+
+
+@pytest.fixture
+def short_pieces(monkeypatch):
+    monkeypatch.setattr(nights, "PIECE", 2 * 3840)
+
+
+@pytest.fixture
+def signals():
+    """Five channels of different loudness, 6 epochs and a rest of an odd number of samples."""
+    loud = torch.tensor([1.0, 3.0, 0.3, 2.0, 0.5], dtype=torch.float64)[:, None]
+    return loud * torch.randn(5, 6 * 3840 + 777, dtype=torch.float64, generator=torch.manual_seed(0))
+
+
+FUSING = ["anysleep", "anysleep-early", "anysleep-late"]
+
+
+@pytest.mark.parametrize("name", FUSING)
+def test_a_night_in_pieces_is_the_plain_night(name, signals, short_pieces):
+    network = night_network(name)
+    for samples, per_epoch in ((6 * 3840, 1), (signals.shape[1], 1), (signals.shape[1], 256), (3840, 3840)):
+        x = signals[:, :samples]
+        with torch.no_grad():
+            plain = network(x[None], per_epoch)[0].softmax(-1)
+        staged = inference.night_posteriors(network, x, per_epoch=per_epoch)
+        assert staged.shape == plain.shape and (staged - plain).abs().max() < 1e-10
+
+
+@pytest.mark.parametrize("name", FUSING)
+def test_pieces_round_no_worse_than_the_plain_night(name, signals, short_pieces):
+    network, single = night_network(name), night_network(name, torch.float32)
+    for per_epoch, tolerance in ((1, 1e-5), (3840, 1e-3)):
+        with torch.no_grad():
+            exact = network(signals[None], per_epoch)[0].softmax(-1)
+            plain = single(signals.float()[None], per_epoch)[0].softmax(-1)
+        staged = inference.night_posteriors(single, signals, per_epoch=per_epoch)
+        assert (staged - exact).abs().max() < 3 * (plain - exact).abs().max() + 1e-6
+        assert (staged - plain).abs().max() < tolerance
+
+
+@pytest.mark.parametrize("name", FUSING)
+def test_attention_is_that_of_the_plain_night(name, signals, short_pieces):
+    network = night_network(name)
+    with torch.no_grad():
+        plain = network.attention(signals[None])[0]
+    weights = inference.attention(network, signals)
+    assert torch.allclose(weights, plain, atol=1e-10)
+    assert torch.allclose(weights.sum(1), torch.ones(len(weights), dtype=torch.float64))
+
+
+def test_several_heads_of_late_fusion_are_averaged(signals, short_pieces):
+    torch.manual_seed(0)
+    network = models.build("anysleep-late", depth=3, heads=3).double().eval()
+    with torch.no_grad():
+        plain = network(signals[None])[0].softmax(-1)
+    assert torch.allclose(inference.night_posteriors(network, signals), plain, atol=1e-10)
+
+
+def test_scores_far_apart_neither_overflow_nor_vanish(signals, short_pieces):
+    network = night_network("anysleep")
+    with torch.no_grad():
+        for fusion in network.fusions:
+            fusion.scores.score.weight *= 1e4
+        plain = network(signals[None])[0].softmax(-1)
+    assert torch.allclose(inference.night_posteriors(network, signals), plain, atol=1e-10)
+
+
+def test_u_sleep_lets_every_pair_vote(signals, short_pieces):
+    network, kinds = night_network("usleep"), ("EEG", "EOG", "EEG", "EOG", "EEG")
+    rows = [[0, 1], [0, 3], [2, 1], [2, 3], [4, 1], [4, 3]]
+    with torch.no_grad():
+        each = torch.stack([network(signals[pair][None], 8)[0] for pair in rows])  # (pairs, N, 5)
+    votes = torch.nn.functional.one_hot(each.argmax(-1), 5).sum(0)
+    shares = inference.night_posteriors(network, signals, kinds, per_epoch=8)
+    assert torch.allclose(shares.sum(1), torch.ones(len(votes), dtype=torch.float64))
+    assert (shares - votes / 6).abs().max() < 1e-3
+    elected = votes.gather(1, shares.argmax(1, keepdim=True))[:, 0]
+    assert (elected == votes.max(1).values).all()
+    mean = inference.night_posteriors(network, signals, kinds, per_epoch=8, pairs="mean")
+    assert torch.allclose(mean, each.softmax(-1).mean(0))
+
+
+def test_ties_are_broken_at_random_and_the_same_way_again():
+    tied = [torch.eye(5)[[stage]].expand(4000, 5) for stage in (1, 1, 3, 3, 4)]
+    elected = nights.elect(tied, seed=0).argmax(1)
+    assert torch.equal(elected, nights.elect(tied, seed=0).argmax(1))
+    assert not torch.equal(elected, nights.elect(tied, seed=1).argmax(1))
+    assert set(elected.tolist()) == {1, 3} and abs((elected == 1).double().mean() - 0.5) < 0.05
+
+
+@pytest.mark.parametrize("name", models.NIGHT_NETWORKS)
+@pytest.mark.parametrize("per_epoch", [1, 128])
+def test_night_networks_stage_a_recording_at_any_resolution(night, name, per_epoch):
+    network = night_network(name, torch.float32).train()
+    posteriors = inference.stage(night, network, per_epoch)
+    assert posteriors.shape == (25 * per_epoch, 5) and posteriors.dtype == np.float32
+    assert np.allclose(posteriors.sum(1), 1, atol=1e-5) and network.training
+    without_chin = {"EEG": "C4-M1", "EOG1": "E1-M2", "EOG2": "E2-M2"}
+    assert np.array_equal(posteriors, inference.stage(night, network, per_epoch, without_chin))
+
+
+def test_a_night_networks_own_preparation_decides(night):
+    network = night_network("anysleep", torch.float32)
+    network.preparation = Preparation(**ANYSLEEP | {"montage": {"EEG": "C4-M1"}})
+    assert np.array_equal(
+        inference.stage(night, network), inference.stage(night, network, montage={"EEG": "C4-M1"})
+    )
+    everything = night_network("anysleep", torch.float32)
+    assert not np.array_equal(inference.stage(night, network), inference.stage(night, everything))
+
+
+def test_eeg_and_eog_channels_are_told_by_their_names():
+    eeg = ["EEG Fpz-Cz", "C4-M1", "F3", "O2-A1", "Fp1-A2", "POz", "T3 - A2"]
+    eog = ["EOG horizontal", "E1-M2", "LOC-A2", "ROC", "Left EOG", "EOG(R)"]
+    others = ["Chin1-Chin2", "EMG", "ECG", "SpO2", "Flow", "Pleth", "Thor", "Position", "M1", "CPAP", "F"]
+    names = others + eeg + eog
+    montage = inference.eeg_and_eog(Recording([np.zeros(1)] * len(names), [1.0] * len(names), names))
+    assert list(montage) == [f"EEG {name}" for name in eeg] + [f"EOG {name}" for name in eog]
+    with pytest.raises(SleeplibError, match="no EEG or EOG among ECG"):
+        inference.eeg_and_eog(Recording([np.zeros(1)], [1.0], ["ECG"]))
+
+
+def test_what_night_networks_cannot_stage_is_told(night, signals):
+    network, u_sleep = night_network("anysleep"), night_network("usleep")
+    with pytest.raises(SleeplibError, match="7 stages per epoch"):
+        inference.stage(night, network, per_epoch=7)
+    with pytest.raises(SleeplibError, match="an EEG and an EOG channel; here are EEG, EEG"):
+        inference.stage(night, u_sleep, montage={"EEG1": "C4-M1", "EEG2": "E1-M2"})
+    with pytest.raises(SleeplibError, match="100 samples are shorter than one stage"):
+        inference.night_posteriors(network, signals[:, :100])
+    with pytest.raises(SleeplibError, match="takes signals"):
+        inference.night_posteriors(network, signals[0])
+    with pytest.raises(SleeplibError, match="5 channels and 2 kinds"):
+        inference.night_posteriors(u_sleep, signals)
+    with pytest.raises(SleeplibError, match="'median' is not known"):
+        inference.night_posteriors(u_sleep, signals[:2], pairs="median")
+    with pytest.raises(SleeplibError, match="USleep does not weigh channels"):
+        inference.attention(u_sleep, signals)
+
+
+def test_staging_gives_torch_its_threads_back(signals):
+    threads = torch.get_num_threads()
+    inference.night_posteriors(night_network("anysleep"), signals)
+    assert torch.get_num_threads() == threads and not torch.is_inference_mode_enabled()

@@ -169,7 +169,7 @@ def test_the_projects_weights_are_those_of_the_demo_profile():
         card = json.loads(
             (suite.weights_folder(p["weights"]) / system.slug / f"{system.network}.json").read_text()
         )
-        assert card["simulator"] == protocol._simulator(p["cohort"]), (
+        assert card["simulator"] == protocol.simulator_digest(p["cohort"]), (
             "run `python book/weights/make.py demo` again"
         )
         assert card["training"] == json.loads(json.dumps(vars(system.recipe)))

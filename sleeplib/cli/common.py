@@ -1,6 +1,7 @@
 """What the commands share: their look, options that several have, and values as they are typed."""
 
 import argparse
+import dataclasses
 import math
 import os
 from collections.abc import Callable
@@ -97,3 +98,16 @@ def values(items: list[str]) -> dict:
     except (yaml.YAMLError, ValueError) as error:
         told = str(error).splitlines()[0]
         raise SleeplibError(f"--set {' '.join(items)}: a value is not YAML ({told})") from error
+
+
+def check_names(settings: dict, table: type, option: str) -> None:
+    """Refuse names that are not fields of a dataclass.
+
+    Raises
+    ------
+    SleeplibError
+        With the names that there are.
+    """
+    known = [field.name for field in dataclasses.fields(table)]
+    if unknown := sorted(settings.keys() - set(known)):
+        raise SleeplibError(f"{option} knows no {', '.join(unknown)}; there are {', '.join(known)}")

@@ -3,37 +3,64 @@
 import time
 from pathlib import Path
 
-from sleeplib.cli.common import add_backend, add_command, add_jobs, add_set, number, positive, seed, values
+from sleeplib.cli.common import (
+    add_backend,
+    add_command,
+    add_jobs,
+    add_set,
+    check_names,
+    number,
+    positive,
+    seed,
+    values,
+)
 from sleeplib.errors import SleeplibError
 
 
 def add_train(commands) -> None:
     """Options of `sleeplib train`."""
-    command = add_command(commands, "train", train, "train a network on a store")
-    from sleeplib.models import NETWORKS, VARIANTS
+    command = add_command(
+        commands, "train", train, "train a network on a store, or a night network on several"
+    )
+    from sleeplib.models import NETWORKS, NIGHT_NETWORKS, VARIANTS
 
-    command.add_argument("network", choices=NETWORKS, help="which network")
-    command.add_argument("--store", type=Path, required=True, help="folder made by `sleeplib prepare`")
+    command.add_argument("network", choices=(*NETWORKS, *NIGHT_NETWORKS), help="which network")
+    command.add_argument(
+        "--store",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="folder made by `sleeplib prepare`; night networks take one for each cohort",
+    )
     command.add_argument(
         "--out", type=Path, required=True, help="folder of the run: checkpoint, weights, card, history"
     )
     command.add_argument(
-        "--split", type=Path, help="file made by `sleeplib split` (default: the next two options)"
+        "--split",
+        type=Path,
+        nargs="+",
+        help="file made by `sleeplib split`, one for each store (default: the next two options)",
     )
     command.add_argument(
-        "--valid-persons", type=positive, default=2, help="persons to choose the best step by"
+        "--valid-persons",
+        type=positive,
+        help="persons of each store to choose the best step by (default: 2; night networks: 10 %%, at most 50)",
     )
     command.add_argument(
-        "--test-persons", type=positive, default=4, help="persons kept for `sleeplib evaluate`"
+        "--test-persons",
+        type=positive,
+        help="persons kept for `sleeplib evaluate` (default: 4; night networks: 15 %%, at most 100)",
     )
     command.add_argument(
-        "--steps", type=positive, help="stop after this many steps (default: the passes decide)"
+        "--steps", type=positive, help="stop after this many steps (default: the recipe decides)"
     )
     command.add_argument("--passes", type=positive, help="passes over all sequences (default: the paper's)")
     command.add_argument(
         "--learning-rate", type=number(float, 0, 1), help="default: the network's own recipe"
     )
-    command.add_argument("--batch-size", type=positive, help="sequences in a batch (default: the recipe's)")
+    command.add_argument(
+        "--batch-size", type=positive, help="sequences or windows in a batch (default: the recipe's)"
+    )
     command.add_argument(
         "--variant", choices=VARIANTS, default="paper", help="the paper's text, or what its authors released"
     )
@@ -44,27 +71,50 @@ def add_train(commands) -> None:
         "--seed", type=seed, default=0, help="of the split, the weights, the batches and the dropout"
     )
     add_set(command, "settings of the network, such as sequence_length=10")
+    command.add_argument(
+        "--recipe",
+        nargs="+",
+        action="extend",
+        metavar="NAME=VALUE",
+        default=[],
+        help="other settings of the training, such as annealed=true, amp=true, compile=true, updates=447",
+    )
 
 
 def train(a) -> None:
     """Train a network on the persons of a store and write the weights of its best validation step with a card.
 
-    Persons set apart for the test are never touched. The defaults are the paper's. A run that was interrupted goes on
-    from its checkpoint when the same command is given again, to the same bits.
+    Persons set apart for the test are never touched. The defaults are the papers'. A run that was interrupted goes on
+    from its checkpoint when the same command is given again, to the same bits. Night networks (U-Sleep, AnySleep and
+    its variants) train on several cohorts at once, and on several GPUs under `torchrun -m sleeplib train ...`.
     """
-    from sleeplib import cohorts, protocol
+    from sleeplib.models import NIGHT_NETWORKS
     from sleeplib.store import Store
 
-    store = Store(a.store)
-    recipe = {
-        "learning_rate": a.learning_rate, "batch_size": a.batch_size, "max_steps": a.steps, "passes": a.passes,
-        "seed": a.seed,
-    }  # fmt: skip
-    recipe = {name: value for name, value in recipe.items() if value is not None}
-    if a.split:
-        split = cohorts.splits.read_split(a.split, store.ids, store.groups, store.cohort)
+    stores = [Store(folder) for folder in a.store]
+    if a.split and len(a.split) != len(stores):
+        raise SleeplibError(f"{len(a.split)} splits for {len(stores)} stores; give one for each")
+    recipe = {"learning_rate": a.learning_rate, "batch_size": a.batch_size, "seed": a.seed}
+    recipe = {name: value for name, value in recipe.items() if value is not None} | values(a.recipe)
+    if a.network in NIGHT_NETWORKS:
+        _train_night_network(a, stores, recipe)
+    elif len(stores) == 1:
+        _train_on_sequences(a, stores[0], recipe)
     else:
-        split = cohorts.split(store.groups, a.valid_persons, a.test_persons, a.seed)
+        raise SleeplibError(f"{a.network} is trained on one store, and {len(stores)} are given")
+
+
+def _train_on_sequences(a, store, recipe: dict) -> None:
+    """Train one of `models.NETWORKS`."""
+    from sleeplib import cohorts, protocol
+    from sleeplib.training import TrainingSettings
+
+    recipe |= {key: x for key, x in (("max_steps", a.steps), ("passes", a.passes)) if x is not None}
+    check_names(recipe, TrainingSettings, "--recipe")
+    if a.split:
+        split = cohorts.splits.read_split(a.split[0], store.ids, store.groups, store.cohort)
+    else:
+        split = cohorts.split(store.groups, a.valid_persons or 2, a.test_persons or 4, a.seed)
     system = protocol.System(a.network, a.network, values(a.set), recipe, variant=a.variant)
     network = protocol.train(store, split, system, a.out, device=a.device)
     print(
@@ -73,17 +123,50 @@ def train(a) -> None:
     )
 
 
+def _train_night_network(a, stores: list, recipe: dict) -> None:
+    """Train one of `models.NIGHT_NETWORKS`."""
+    from sleeplib import cohorts, multicohort
+    from sleeplib.training import NightTraining, processes
+
+    if a.passes:
+        raise SleeplibError(f"{a.network} makes no passes; --recipe updates=N training_epochs=N instead")
+    check_names(recipe, NightTraining, "--recipe")
+    recipe = NightTraining.for_network(a.network, released=a.variant == "released", **recipe)
+    if a.steps:
+        recipe = recipe.stopped_at(a.steps)
+    if a.split:
+        files = zip(a.split, stores, strict=True)
+        splits = [cohorts.splits.read_split(path, s.ids, s.groups, s.cohort) for path, s in files]
+    elif a.valid_persons or a.test_persons:
+        persons = a.valid_persons or 2, a.test_persons or 4
+        splits = [cohorts.split(store.groups, *persons, a.seed) for store in stores]
+    else:
+        splits = [cohorts.splits.protocol(store.groups, a.seed) for store in stores]
+    settings = values(a.set)
+    _, history = multicohort.train(stores, splits, a.network, settings, recipe, a.out, device=a.device)
+    if processes.here()[0] == 0:
+        best = max(entry["macro_f1"] for entry in history)
+        print(f"validation macro F1 {best:.3f}; weights in {a.out / a.network}.safetensors")
+    processes.leave()
+
+
 def add_evaluate(commands) -> None:
     """Options of `sleeplib evaluate`."""
     command = add_command(
         commands, "evaluate", evaluate, "score a trained network on persons it has never seen"
     )
     command.add_argument("weights", type=Path, nargs="?", help="a .safetensors file with its card")
-    command.add_argument("--store", type=Path, help="folder of prepared nights to stage")
+    command.add_argument(
+        "--store",
+        type=Path,
+        nargs="+",
+        help="folder of prepared nights to stage; of night networks one for each cohort",
+    )
     command.add_argument(
         "--train-store",
         type=Path,
-        help="where the training persons are, for the baselines (default: the same store)",
+        nargs="+",
+        help="where the training persons are, for the baselines (default: the same stores)",
     )
     command.add_argument(
         "--record", type=Path, help="also write a result record NAME.json and its predictions NAME.npz"
@@ -97,24 +180,43 @@ def add_evaluate(commands) -> None:
 def evaluate(a) -> None:
     """Stage every night of a store whose person was not in training or validation, and print the pooled numbers.
 
-    They come with 95 % intervals by person, beside the majority class and a linear discriminant on band powers.
+    They come with 95 % intervals by person, beside the majority class and a linear discriminant on band powers. Night
+    networks see all EEG and EOG channels, and there is a table (and a record) for each cohort.
     """
     if a.rescore:
         _rescore(a)
         return
     if not (a.weights and a.store):
         raise SleeplibError("evaluate needs weights and --store, or --rescore RECORD")
-    from sleeplib import protocol, results
-    from sleeplib.models import weights
+    from sleeplib import multicohort, protocol
+    from sleeplib.models import NIGHT_NETWORKS, weights
     from sleeplib.store import Store
 
     started = time.perf_counter()
-    network, store = weights.load(a.weights), Store(a.store)
-    systems, predictions = protocol.assess(network, store, Store(a.train_store) if a.train_store else store)
+    network, stores = weights.load(a.weights), [Store(folder) for folder in a.store]
+    train_stores = [Store(folder) for folder in a.train_store] if a.train_store else stores
+    if network.card["network"] in NIGHT_NETWORKS:
+        systems, found = multicohort.assess(network, stores, train_stores)
+    elif len(stores) == len(train_stores) == 1:
+        systems, predictions = protocol.assess(network, stores[0], train_stores[0])
+        found = [predictions]
+    else:
+        raise SleeplibError(f"{network.card['network']} is scored on one store; {len(stores)} are given")
+    for store, predictions in zip(stores, found, strict=True):
+        name = a.record and a.record.stem + (f"-{store.cohort}" if len(stores) > 1 else "")
+        _report(
+            network, store, systems, predictions, a.record and a.record.with_name(f"{name}.json"), started
+        )
+
+
+def _report(network, store, systems, predictions, path: Path | None, started: float) -> None:
+    """Print a table of predictions, and write them as a record where one is wanted."""
+    from sleeplib import protocol, results
+
     record = {
         "title": f"{network.card['network']} on persons it has never seen",
         "simulated": store.simulated,
-        "parameters": {"weights": network.card["sha256"], "training": network.card["training"]},
+        "parameters": {"weights": network.card["sha256"], "training": network.card.get("training")},
         "data": protocol.describe(store, predictions),
         "rows": predictions.rows(systems),
     }
@@ -124,9 +226,9 @@ def evaluate(a) -> None:
         "persons, pooled, 95 % intervals by person"
     )
     print(results.table(record).to_string())
-    if a.record:
+    if path:
         record |= {"seconds": time.perf_counter() - started, "predictions": predictions.arrays()}
-        print(f"record in {results.write(a.record.stem, folder=a.record.parent, **record)}")
+        print(f"record in {results.write(path.stem, folder=path.parent, **record)}")
 
 
 def _rescore(a) -> None:

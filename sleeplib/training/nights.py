@@ -5,7 +5,7 @@ Mixed precision, compilation, several GPUs and going on after an interruption ar
 
 import math
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
+from sleeplib.inference import night_posteriors
 from sleeplib.sampling import Loader, Recordings, Windows
 from sleeplib.stages import STAGES, UNSCORED
 from sleeplib.training import processes
@@ -47,6 +48,11 @@ class NightTraining:
             recipe |= {"updates": 447}
         return cls(**recipe | changes)
 
+    def stopped_at(self, steps: int) -> "NightTraining":
+        """The recipe for a run of so many steps: shorter training epochs if it has less than one."""
+        updates = min(self.updates, steps)
+        return replace(self, updates=updates, training_epochs=steps // updates)
+
     def windows(self, stores, which=None) -> Windows:
         """What it draws from the training recordings."""
         return Windows(
@@ -78,16 +84,14 @@ def validate(network, recordings: Recordings, device="cpu") -> torch.Tensor:
     Of several processes, each takes its share of the recordings, and all of them get the whole.
     """
     rank, world = processes.here()
-    network.eval()
-    confusion = torch.zeros(len(STAGES), len(STAGES), dtype=torch.float64, device=device)
+    confusion = torch.zeros(len(STAGES), len(STAGES), dtype=torch.float64)
     for row in range(rank, len(recordings), world):
         batch = recordings[row]
-        decided = network(batch.signals(device)).argmax(-1).flatten()
-        truth = batch.labels.flatten().to(device)
+        decided = night_posteriors(network, batch.signals(device)[0]).argmax(-1)
+        truth = batch.labels[0]
         scored = truth != UNSCORED
         confusion.index_put_((truth[scored], decided[scored]), confusion.new_ones(()), accumulate=True)
-    network.train()
-    return processes.total(confusion).cpu()
+    return processes.total(confusion.to(device)).cpu()
 
 
 def f1(confusion: torch.Tensor) -> torch.Tensor:

@@ -15,6 +15,12 @@ def here() -> tuple[int, int]:
     return (distributed.get_rank(), distributed.get_world_size()) if distributed.is_initialized() else (0, 1)
 
 
+def leave() -> None:
+    """End the company of processes, if there is one."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
 def total(x: Tensor) -> Tensor:
     """Sum of the processes' tensors."""
     if distributed.is_initialized():

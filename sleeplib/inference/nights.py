@@ -1,0 +1,245 @@
+"""Night networks (U-Sleep, AnySleep and its variants) on whole nights.
+
+They take one channel after the other, and long maps piece by piece of time. The result is that of the plain network;
+the memory is that of one channel, however many there are.
+Shapes: C channels, T samples at 128 Hz, F filters, N stages, M attention modules.
+"""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from itertools import product
+from math import exp
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sleeplib.errors import SleeplibError
+from sleeplib.inference.sequences import evaluating
+from sleeplib.models.anysleep import AnySleep, EarlyFusion, LateFusion
+from sleeplib.models.usleep import USleep
+
+PIECE = 16 * 3840  # samples of a piece of time, whose maps fit into a processor's cache
+HALO = 64  # samples that a layer sees beyond a piece's ends; more than half of its kernel
+
+
+def night_posteriors(
+    network, signals, kinds=None, per_epoch: int = 1, pairs: str = "vote", seed: int = 0
+) -> Tensor:
+    """Posteriors of a night network for a whole night.
+
+    AnySleep and its variants look at all channels together. U-Sleep stages every pair of an EEG and an EOG channel,
+    and the pairs vote on each stage, ties broken at random (AnySleep, section 4.4). The posteriors are then shares of
+    the votes; their maximum is the elected stage, which counts a thousandth of a vote more than it was given.
+
+    Parameters
+    ----------
+    network : one of `models.NIGHT_NETWORKS`; its mode is left as it was
+    signals : array or tensor (C, T), prepared
+    kinds : C times "EEG" or "EOG", for U-Sleep; by default it has two channels, EEG and EOG
+    per_epoch : int
+        Stages per 30 s.
+    pairs : "vote", or "mean" for the mean of the pairs' posteriors
+    seed : of what breaks ties
+
+    Returns
+    -------
+    tensor (N, 5), on the CPU, in the network's precision
+
+    Raises
+    ------
+    SleeplibError
+        If the resolution does not divide an epoch, the night is shorter than a stage, or U-Sleep lacks a channel.
+    """
+    signals = torch.as_tensor(signals)
+    if pairs not in ("vote", "mean"):
+        raise SleeplibError(f"{pairs!r} is not known; choose vote or mean")
+    network.check(signals[None])
+    network.classifier.size(per_epoch, signals.shape[-1])
+    with night_of(network) as night:
+        if not isinstance(network, USleep):
+            return night.logits(signals, per_epoch).softmax(-1)
+        rows = eeg_eog_pairs(kinds or ("EEG", "EOG"), len(signals))
+        each = (night.logits(signals[pair], per_epoch) for pair in rows)
+        if pairs == "vote":
+            return elect(each, seed)
+        return sum(logits.softmax(-1) for logits in each) / len(rows)
+
+
+def eeg_eog_pairs(kinds, channels: int) -> list[list[int]]:
+    """Rows of every EEG channel with every EOG channel.
+
+    Raises
+    ------
+    SleeplibError
+        If there is none of one kind, or not a kind for each of the channels.
+    """
+    if len(kinds) != channels:
+        raise SleeplibError(
+            f"here are {channels} channels and {len(kinds)} kinds; U-Sleep needs the kind of each"
+        )
+    eeg, eog = ([row for row, kind in enumerate(kinds) if kind == wanted] for wanted in ("EEG", "EOG"))
+    if not eeg or not eog:
+        raise SleeplibError(f"U-Sleep takes an EEG and an EOG channel; here are {', '.join(kinds)}")
+    return [list(pair) for pair in product(eeg, eog)]
+
+
+def elect(each, seed: int = 0) -> Tensor:
+    """Shares of votes `(N, 5)` of voters' logits `(N, 5)`; one of those with most votes has 0.001 votes more."""
+    votes = sum(torch.zeros_like(x).scatter_(1, x.argmax(1, keepdim=True), 1) for x in each)
+    chance = torch.rand(votes.shape, generator=torch.Generator().manual_seed(seed)) / 2
+    elected = (votes + chance).argmax(1, keepdim=True)
+    votes.scatter_(1, elected, 1e-3, reduce="add")
+    return votes / votes.sum(1, keepdim=True)
+
+
+def attention(network, signals) -> Tensor:
+    """The channels' weights `(M, C)` in each attention module (AnySleep: encoders from fine to coarse, connector).
+
+    Early and late fusion have a module for each head.
+
+    Raises
+    ------
+    SleeplibError
+        If the network has no attention.
+    """
+    if not isinstance(network, AnySleep | EarlyFusion | LateFusion):
+        raise SleeplibError(f"{type(network).__name__} does not weigh channels")
+    signals = torch.as_tensor(signals)
+    network.check(signals[None])
+    with night_of(network) as night:
+        return night.attention(signals)
+
+
+@contextmanager
+def night_of(network):
+    """A `Night` for the network, with as many workers as torch uses threads; torch has one thread in here.
+
+    Two threads on one piece would mostly wait for each other, the more so on a busy machine.
+    """
+    threads = torch.get_num_threads()
+    with (
+        evaluating(network),
+        ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool,
+    ):
+        torch.set_num_threads(1)
+        try:
+            yield Night(network, pool)
+        finally:
+            torch.set_num_threads(threads)
+
+
+class Night:
+    """What a night network computes from signals (C, T), in the memory of one channel and the time of all workers."""
+
+    def __init__(self, network, pool: ThreadPoolExecutor):
+        self.network, self.unet, self.pool = network, network.unet, pool
+        self.like = next(network.parameters())
+
+    def logits(self, signals: Tensor, per_epoch: int) -> Tensor:
+        """Logits (N, 5), as `network(signals[None], per_epoch)[0]`."""
+        size = self.network.classifier.size(per_epoch, signals.shape[-1])
+        classify = partial(self.network.classifier, per_epoch=per_epoch)
+        if isinstance(self.network, LateFusion):
+            heads = self.fused(signals)
+            parts = self.pieces(nn.Identity(), sum(heads) / len(heads), size=size, then=classify)
+        else:
+            parts = self.decode(self.maps(signals), size=size, then=classify)
+        return torch.cat(list(parts), dim=1)[0].cpu()
+
+    def attention(self, signals: Tensor) -> Tensor:
+        """The channels' weights (M, C)."""
+        if isinstance(self.network, EarlyFusion):
+            return self.network.attention(signals.to(self.like)[None])[0].cpu()
+        scores = [[score for score, _ in self.scored_maps(x)] for x in signals[:, None]]
+        return torch.tensor(scores, dtype=self.like.dtype).T.softmax(-1)
+
+    def maps(self, signals: Tensor) -> list[Tensor]:
+        """What the decoders take: one map (1, F, T) of each encoder and the connector."""
+        if isinstance(self.network, AnySleep):
+            return self.fused(signals)
+        x = signals.to(self.like)[None]
+        if isinstance(self.network, EarlyFusion):
+            x = self.network.fusion(x[:, :, None]).squeeze(2)
+        return list(self.encode(x))
+
+    def fused(self, signals: Tensor) -> list[Tensor]:
+        """The weighted sum (1, F, T) of the channels' maps in each attention module.
+
+        The softmax runs along with the channels: each moves the mean of those before it towards its own map, by its
+        weight among the channels so far, exp(e) over the sum of all exp(e).
+        """
+        means, sums = [], []
+        for x in signals[:, None]:
+            for i, (score, maps) in enumerate(self.scored_maps(x)):
+                if i == len(means):
+                    means.append(torch.zeros_like(maps))
+                    sums.append(-np.inf)
+                sums[i] = np.logaddexp(sums[i], score)
+                means[i].lerp_(maps, exp(score - sums[i]))
+        return means
+
+    def scored_maps(self, signal: Tensor) -> Iterator[tuple[float, Tensor]]:
+        """The score and the map (1, F, T) of a channel (1, T) in each attention module."""
+        maps = self.encode(signal.to(self.like)[None])
+        if isinstance(self.network, AnySleep):
+            for fusion, x in zip(self.network.fusions, maps, strict=True):
+                yield fusion.logits(x[:, None]).item(), x
+        else:
+            maps = list(maps)
+            x = _joined(self.decode(maps), maps[0].shape[-1])
+            for score in self.network.fusion.logits(x[:, None]).flatten().tolist():
+                yield score, x
+
+    def encode(self, x: Tensor) -> Iterator[Tensor]:
+        """`unet.encode`, map by map."""
+        for encoder in self.unet.encoders:
+            skip, x = encoder.halve(_joined(self.pieces(encoder.convolution, x), x.shape[-1]))
+            yield skip
+        yield self.unet.connector(x)
+
+    def decode(self, maps: list[Tensor], **pieces) -> Iterator[Tensor]:
+        """`unet.decode`, but the features come in `pieces`."""
+        x = maps.pop()
+        for decoder in self.unet.decoders[:-1]:
+            x = _joined(self.pieces(decoder, x, maps[-1]), maps.pop().shape[-1])
+        yield from self.pieces(self.unet.decoders[-1], x, maps.pop(), **pieces)
+
+    def pieces(self, layer, *maps: Tensor, size: int = 1, then=None) -> Iterator[Tensor]:
+        """`layer(*maps)` in pieces of a multiple of `size` samples; what does not fill `size` is dropped.
+
+        Each piece is computed from a little more than itself, so that convolutions see what is beyond its ends. All
+        is one piece on a GPU, and where a map is not just as long as the longest or half of it.
+
+        Parameters
+        ----------
+        then : a function of a piece, in which the halo is gone
+        """
+        length = max(x.shape[-1] for x in maps)
+        end = length - length % size
+        whole = self.like.is_cuda or any(length % x.shape[-1] for x in maps)
+        step, halo = (length, length) if whole else (PIECE - PIECE % (2 * size), HALO)
+
+        def piece(first: int) -> Tensor:
+            last = min(first + step, end)
+            low, high = max(first - halo, 0), min(last + last % 2 + halo, length)
+            cut = [x[..., low * x.shape[-1] // length : high * x.shape[-1] // length] for x in maps]
+            with torch.inference_mode():  # each thread has its own
+                part = layer(*cut)[..., first - low : last - low]
+                return then(part) if then else part
+
+        return self.pool.map(piece, range(0, end, step))
+
+
+def _joined(parts: Iterator[Tensor], length: int) -> Tensor:
+    """Pieces of a map laid end to end, (1, F, T), each as it comes: at no time are all of them there twice."""
+    x, first = None, 0
+    for part in parts:
+        if part.shape[-1] == length:
+            return part
+        x = part.new_empty(*part.shape[:-1], length) if x is None else x
+        x[..., first : first + part.shape[-1]] = part
+        first += part.shape[-1]
+    return x

@@ -1,0 +1,53 @@
+"""Networks of sequences of epochs: all decisions about an epoch become one."""
+
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+
+@contextmanager
+def evaluating(network):
+    """No gradients, and batch statistics as they were learned; afterwards the network's mode is as it was."""
+    mode = network.training
+    network.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        network.train(mode)
+
+
+def fuse(decisions: Tensor) -> Tensor:
+    """Fuse the overlapping decisions about each epoch (SeqSleepNet, eqs. 16-18).
+
+    log P(y_t) = 1/n_t * sum of log P(y_t | S_i) over the n_t windows S_i that cover epoch t. Inside a recording
+    n_t = L; towards its ends there are fewer windows, down to one. The result is normalised to a posterior,
+    which changes no maximum.
+
+    Parameters
+    ----------
+    decisions : tensor (N - L + 1, L, K)
+        Log-posteriors of window i for its position l, that is for epoch i + l.
+
+    Returns
+    -------
+    tensor (N, K)
+        Posteriors; the stage is their argmax.
+    """
+    n_windows, L, K = decisions.shape
+    total = decisions.new_zeros(n_windows + L - 1, K)
+    count = decisions.new_zeros(n_windows + L - 1, 1)
+    for position in range(L):
+        total[position : position + n_windows] += decisions[:, position]
+        count[position : position + n_windows] += 1
+    return (total / count).softmax(-1)
+
+
+def posteriors(network, inputs: Tensor) -> Tensor:
+    """Posteriors `(N, 5)` for a night's images `(N, C, T, F)` or signals `(N, C, T)`, all decisions fused.
+
+    The network's mode is left as it was.
+    """
+    with evaluating(network):
+        return fuse(network.decisions(inputs.to(next(network.parameters()).device))).cpu()
