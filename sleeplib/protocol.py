@@ -110,7 +110,14 @@ class Predictions:
 def _code() -> str:
     """Digest of the code that decides predictions: finished work of other code is not reused."""
     here = Path(__file__).parent
-    rooms = ("signals", "store", "sampling/sequences", "training/sequences", "inference/sequences", "protocol")
+    rooms = (
+        "signals",
+        "store",
+        "sampling/sequences",
+        "training/sequences",
+        "inference/sequences",
+        "protocol",
+    )
     files = [here / f"{room}.py" for room in rooms] + sorted((here / "models").glob("*.py"))
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 

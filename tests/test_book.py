@@ -22,9 +22,9 @@ ROOT = Path(__file__).parents[1]
 MODULES = (
     "models.seqsleepnet", "models.recurrent", "models.released", "models.weights", "models.cnn",
     "models.one_max", "models.deepsleepnet", "models.dong", "models.usleep", "models.anysleep",
-    "models.authors", "models.features", "models.classical", "training", "inference", "stages", "signals",
-    "preparation", "store", "sampling", "sampling.channels", "sampling.windows", "cohorts.splits", "protocol",
-    "analysis.metrics",
+    "models.authors", "models.features", "models.classical", "models.published", "training", "inference",
+    "inference.nights", "stages", "signals", "preparation", "store", "sampling", "sampling.channels",
+    "sampling.windows", "cohorts.splits", "protocol", "analysis.metrics", "analysis.cost",
 )  # fmt: skip
 CHAPTERS = [
     "sleep_and_its_stages", "what_a_night_of_data_is", "real_nights", "staging_one_epoch", "staging_a_sequence",
