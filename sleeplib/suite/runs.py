@@ -31,19 +31,30 @@ def nights(
     Returns
     -------
     Store
-        In the data folder; what is there already is kept.
+        In the data folder; what is there already is kept. Of a twin only the store stays: its signals, twenty times
+        as large, are removed when they have been prepared.
     """
     manifest = cohorts.load(cohort)
     if root:
-        folder = results.data_folder() / "prepared" / manifest.name
-    else:
-        name = f"{manifest.name}-twin-{persons or 'all'}-{hours or 'whole'}"
-        root = results.data_folder() / f"{name}-{_digest(manifest.simulation)}"
-        folder = root / "store"
-        for old in results.data_folder().glob(f"{name}-*"):
-            if old != root and is_simulated(old):
-                shutil.rmtree(old)  # of other settings; only this function reads it
-        simulator.simulate(manifest, root, persons=persons, hours=hours, jobs=jobs, progress=False)
+        return _prepared(manifest, root, results.data_folder() / "prepared" / manifest.name, jobs, changes)
+    name = f"{manifest.name}-twin-{persons or 'all'}-{hours or 'whole'}"
+    root = results.data_folder() / f"{name}-{_digest(manifest.simulation)}"
+    for old in results.data_folder().glob(f"{name}-*"):
+        if old != root and is_simulated(old):
+            shutil.rmtree(old)  # of other settings; only this function reads it
+    made, mark = {"simulator": simulator.version(), "preparation": changes}, root / "prepared.json"
+    if mark.exists() and json.loads(mark.read_text()) == made:
+        return Store(root / "store")
+    signals = simulator.simulate(manifest, root, persons=persons, hours=hours, jobs=jobs, progress=False)
+    store = _prepared(manifest, root, root / "store", jobs, changes)
+    mark.write_text(json.dumps(made))
+    for path in signals:
+        path.unlink()
+    return store
+
+
+def _prepared(manifest, root, folder: Path, jobs: int, changes: dict) -> Store:
+    """The store of a cohort's files; says which recordings could not be used."""
     store, failures = prepare(manifest, root, folder, jobs, progress=False, **changes)
     for failure in failures:
         print(f"left out: {failure}")
