@@ -1,6 +1,7 @@
 """Train the networks whose weights come with the project, and copy them here.
 
     python book/weights/make.py demo [--jobs 2]         # those of the notebooks' demo profile, about an hour
+    python book/weights/make.py any [--jobs 2]          # U-Sleep, AnySleep and its variants on twins of 13 cohorts
     python book/weights/make.py real-eeg --root FOLDER  # one SeqSleepNet on all persons of Sleep-EDF's FOLDER
 
 What has been trained before with the same code, data and settings is taken from the book's folder of runs, so an
@@ -15,12 +16,14 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import torch
 from safetensors.torch import load_file, save_file
 
-from sleeplib import experiments, protocol, results, suite
+from sleeplib import experiments, multicohort, parallel, protocol, results, suite
 from sleeplib.models import CLASSICAL, weights
 
 HERE = Path(__file__).parent
+PERSONS, HOURS = 12, 6.0  # of each of AnySleep's training cohorts
 
 
 def demo(jobs: int) -> None:
@@ -34,7 +37,7 @@ def demo(jobs: int) -> None:
     systems = suite.systems([s for s in table.values() if s.network not in CLASSICAL], p["budget"], p["seed"])
     predictions = suite.evaluate(nights, split, systems, jobs, progress=True)
     for system in systems:
-        keep(system, predictions.folders[system.label][0], HERE / p["weights"])
+        keep(system.network, predictions.folders[system.label][0], HERE / p["weights"] / system.slug)
 
 
 def real_eeg(root: str, jobs: int) -> None:
@@ -49,32 +52,58 @@ def real_eeg(root: str, jobs: int) -> None:
     (system,) = suite.systems(budget="real-eeg", seed=p["seed"], only=[p["best"]])
     folder = results.build_folder() / "runs" / system.slug / protocol._identity(nights, split, system)[:12]
     protocol.train(nights, split, system, folder)
-    keep(system, folder, HERE / "real-eeg")
+    keep(system.network, folder, HERE / "real-eeg" / system.slug)
 
 
-def keep(system, run: Path, folder: Path) -> None:
+def any_channels(jobs: int, seed: int = 0) -> None:
+    """The four architectures of AnySleep's Table 1, on the twins of its 13 training cohorts.
+
+    The first two persons of each cohort are the notebooks' test persons; the third chooses the training epoch.
+    """
+    stores = suite.stores(suite.sites.TRAINING, PERSONS, HOURS, jobs)
+    splits = [suite.first_persons(store, test=2, valid=1) for store in stores]
+    runs = results.build_folder() / "runs" / "any"
+    systems = suite.night_systems("demo", seed)
+    work = [
+        (stores, splits, s.network, s.settings, s.recipe, runs / f"{s.network}-{seed}", False)
+        for s in systems
+    ]
+    for _ in parallel.work(_train_any, work, jobs, "loky", "architectures", "run", progress=True):
+        pass
+    for system in systems:
+        name = f"{system.network}-{seed}"
+        keep(system.network, runs / name, HERE / "any" / name, "metrics.jsonl")
+
+
+def _train_any(*work) -> None:
+    torch.set_num_threads(1)
+    multicohort.train(*work)
+
+
+def keep(network: str, run: Path, place: Path, history: str = "history.json") -> None:
     """Copy the weights, card and history of a run; what was learned is rounded to half precision, to half the size."""
-    place = folder / system.slug
     place.mkdir(parents=True, exist_ok=True)
-    name = f"{system.network}.safetensors"
+    name = f"{network}.safetensors"
     learned = {key for key, _ in weights.load(run / name).named_parameters()}
     state = load_file(run / name)
     save_file({key: x.half() if key in learned else x for key, x in state.items()}, place / name)
     card = json.loads((run / name).with_suffix(".json").read_text())
     card |= {"stored": "float16", "sha256": hashlib.sha256((place / name).read_bytes()).hexdigest()}
     (place / name).with_suffix(".json").write_text(json.dumps(card, indent=1))
-    shutil.copyfile(run / "history.json", place / "history.json")
+    shutil.copyfile(run / history, place / history)
 
 
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("which", choices=("demo", "real-eeg"))
+    parser.add_argument("which", choices=("demo", "any", "real-eeg"))
     parser.add_argument("--root", help="folder of the real nights")
     parser.add_argument("--jobs", type=int, default=2)
     a = parser.parse_args()
     if a.which == "demo":
         demo(a.jobs)
+    elif a.which == "any":
+        any_channels(a.jobs)
     elif a.root:
         real_eeg(a.root, a.jobs)
     else:

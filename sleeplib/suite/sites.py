@@ -1,0 +1,92 @@
+"""AnySleep's cohorts, real or as simulated twins, and how much training its networks get on them."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sleeplib.errors import SleeplibError
+from sleeplib.preparation import ANYSLEEP
+from sleeplib.store import Store
+from sleeplib.suite.runs import nights
+from sleeplib.training import NightTraining
+
+# Table 2: the cohorts that are trained on, and those that only test.
+TRAINING = (
+    "abc", "ccshs", "cfs", "chat", "dcsm", "hpap", "mesa", "mros", "phys", "sedf-sc", "sedf-st", "shhs", "sof",
+)  # fmt: skip
+HOLD_OUT = ("dodh", "dodo", "isruc-sg1", "isruc-sg2", "isruc-sg3", "mass-c1", "mass-c3", "svuh")
+
+# Of a laptop's CPU: networks of half the width, larger steps, and a few of them.
+_NARROW = {"complexity": 0.42}
+_SHORT = {"learning_rate": 2e-3, "annealed": True, "batch_size": 16, "updates": 100, "training_epochs": 20}
+_TINY = {"depth": 4, "complexity": 0.2}
+_FEW = {"learning_rate": 1e-3, "batch_size": 2, "updates": 2, "training_epochs": 1}
+
+# Settings and recipe. The paper's budget changes nothing.
+NIGHT_BUDGETS = {"paper": ({}, {}), "demo": (_NARROW, _SHORT), "smoke": (_TINY, _FEW)}
+
+
+@dataclass(frozen=True)
+class NightSystem:
+    """One of the four architectures: its name in Table 1, its network, settings and changes of its recipe."""
+
+    label: str
+    network: str
+    settings: dict = field(default_factory=dict)
+    training: dict = field(default_factory=dict)
+
+    @property
+    def recipe(self) -> NightTraining:
+        """How it is trained."""
+        return NightTraining.for_network(self.network, **self.training)
+
+
+TABLE_1 = (
+    NightSystem("U-Sleep", "usleep"),
+    NightSystem("AnySleep", "anysleep"),
+    NightSystem("early fusion", "anysleep-early"),
+    NightSystem("late fusion", "anysleep-late"),
+)
+
+
+def night_systems(budget: str = "demo", seed: int = 0) -> list[NightSystem]:
+    """The four architectures with as much training as the budget gives.
+
+    Raises
+    ------
+    SleeplibError
+        If there is no such budget.
+    """
+    if budget not in NIGHT_BUDGETS:
+        raise SleeplibError(f"budget {budget!r} is not known; choose {', '.join(NIGHT_BUDGETS)}")
+    settings, training = NIGHT_BUDGETS[budget]
+    return [NightSystem(s.label, s.network, settings, training | {"seed": seed}) for s in TABLE_1]
+
+
+def stores(names, persons: int | None = None, hours: float | None = None, jobs: int = 1) -> list[Store]:
+    """Every EEG and EOG channel of the twins of some cohorts, at 128 Hz."""
+    return [nights(name, persons=persons, hours=hours, jobs=jobs, **ANYSLEEP) for name in names]
+
+
+def first_persons(store: Store, test: int, valid: int) -> dict[str, np.ndarray]:
+    """A split whose test persons are the first, then those who choose the training epoch; the others train.
+
+    A twin of few persons holds the first of a twin of many: who trains on the large one can test on the small one.
+    Families stay together.
+
+    Raises
+    ------
+    SleeplibError
+        If nobody is left to train on.
+    """
+    _, first, number = np.unique(store.groups, return_index=True, return_inverse=True)
+    place = np.argsort(np.argsort(first))[number]  # of each night's person, in the order of the store
+    if test + valid >= len(first):
+        raise SleeplibError(
+            f"{store.folder}: {len(first)} persons; {test} to test and {valid} to validate leave nobody to train on"
+        )
+    return {
+        "test": np.flatnonzero(place < test),
+        "valid": np.flatnonzero((place >= test) & (place < test + valid)),
+        "train": np.flatnonzero(place >= test + valid),
+    }

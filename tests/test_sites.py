@@ -1,0 +1,55 @@
+"""AnySleep's cohorts in the suite: the published lists, budgets, and who may test."""
+
+import numpy as np
+import pytest
+
+from sleeplib import cohorts, models, suite
+from sleeplib.errors import SleeplibError
+from sleeplib.training import NightTraining
+from tests.sampling.conftest import EEG, EOG, make
+
+
+def test_cohorts_are_those_of_the_published_split(shared):
+    split = cohorts.splits.read_usleep_split(shared / "reference/vectors/usleep_split.yaml")
+    names = {name.replace("_", "-") for name in split["train"]}
+    assert names == set(suite.sites.TRAINING)
+    assert {name.replace("_", "-") for name in split["test"]} == {
+        *suite.sites.TRAINING,
+        *suite.sites.HOLD_OUT,
+    }
+    for name in (*suite.sites.TRAINING, *suite.sites.HOLD_OUT):
+        assert cohorts.load(name).simulation
+
+
+def test_the_papers_budget_changes_nothing():
+    for system in suite.night_systems("paper", seed=4):
+        assert system.recipe == NightTraining.for_network(system.network, seed=4) and not system.settings
+    assert {system.network for system in suite.night_systems()} == set(models.NIGHT_NETWORKS)
+    with pytest.raises(SleeplibError, match="paper, demo, smoke"):
+        suite.night_systems("much")
+
+
+@pytest.mark.parametrize("budget", suite.NIGHT_BUDGETS)
+def test_every_budget_builds_every_network(budget):
+    for system in suite.night_systems(budget):
+        models.build(system.network, **system.settings)
+
+
+def test_the_first_persons_test_in_a_small_twin_as_in_a_large_one(tmp_path):
+    def store(name, n):
+        nights = [
+            (f"{person}{night}", np.zeros(4, int), [EEG, EOG]) for person in "xbca"[:n] for night in (1, 2)
+        ]
+        made = make(tmp_path / name, name, nights)
+        made.groups = np.array([id[0] for id in made.ids])
+        return made
+
+    large, small = store("large", 4), store("small", 3)
+    split = suite.first_persons(large, test=1, valid=1)
+    assert {part: set(large.groups[which]) for part, which in split.items()} == {
+        "test": {"x"}, "valid": {"b"}, "train": {"c", "a"},
+    }  # fmt: skip
+    assert sorted(np.concatenate(list(split.values()))) == list(range(8))
+    assert set(small.groups[suite.first_persons(small, 1, 1)["test"]]) == {"x"}
+    with pytest.raises(SleeplibError, match="3 persons; 2 to test and 1 to validate leave nobody"):
+        suite.first_persons(small, test=2, valid=1)
