@@ -144,9 +144,9 @@ suite.gain_table(
 )
 
 # %% [markdown]
-# At `demo` size the differences between lengths are those of single trainings on a dozen
-# persons, each stopped after a few hundred steps: another seed would order them anew. A claim
-# about length or depth needs the paper's training, and more persons than eight to test on.
+# At `demo` size the differences between lengths are those of single trainings on few persons,
+# each stopped after some hundred steps: another seed would order them anew. A claim about length
+# or depth needs the paper's training, and more persons to test on.
 
 # %% [markdown]
 # ## The published table

@@ -122,6 +122,20 @@ def test_gains_are_differences_in_points(predictions):
     assert table.loc["good, bad", "Accuracy"].startswith("+")
 
 
+def test_persons_differ_from_the_lowest_to_the_highest(predictions):
+    table = suite.person_table(predictions, ["bad", "no such system"])
+    each = [
+        100 * np.mean((predictions.stages("bad") == predictions.truth)[100 * i : 100 * i + 100])
+        for i in range(6)
+    ]
+    assert list(table.index) == ["bad"]
+    assert table.loc["bad", ["Lowest", "Median", "Highest"]].tolist() == [
+        min(each),
+        np.median(each),
+        max(each),
+    ]
+
+
 def test_stored_predictions_compare_like_fresh_ones(predictions, tmp_path):
     systems = [protocol.System("good", "majority"), protocol.System("bad", "majority")]
     data = {"cohort": "toy", "digest": "0", "persons": 6, "recordings": 6, "epochs": 600}

@@ -17,11 +17,11 @@ from sleeplib.suite.runs import (
     weights_folder,
 )
 from sleeplib.suite.sites import NIGHT_BUDGETS, TABLE_1, NightSystem, first_persons, night_systems, stores
-from sleeplib.suite.tables import family_table, gain_table, gains, idea_table, published, sizes
+from sleeplib.suite.tables import family_table, gain_table, gains, idea_table, person_table, published, sizes
 
 __all__ = [
     "BUDGETS", "FAMILIES", "IDEAS", "NIGHT_BUDGETS", "REAL_EEG", "TABLE_1", "TABLE_II", "TABLE_III",
     "NightSystem", "context", "evaluate", "family_table", "first_persons", "gain_table", "gains", "idea_table",
-    "night_systems", "nights", "published", "real_eeg", "record", "rows", "sizes", "splits", "stored", "stores",
-    "summary", "systems", "weights_folder",
+    "night_systems", "nights", "person_table", "published", "real_eeg", "record", "rows", "sizes", "splits", "stored",
+    "stores", "summary", "systems", "weights_folder",
 ]  # fmt: skip

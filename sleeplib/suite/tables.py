@@ -98,3 +98,16 @@ def family_table(scored: list[dict]):
     lines = {family: [best[family]["system"], f"{100 * best[family]['accuracy']:.1f}"] for family in order}
     heads = pd.Index(["Best member", "Accuracy (%)"], name="Family")
     return pd.DataFrame.from_dict(lines, orient="index", columns=heads)
+
+
+def person_table(predictions: protocol.Predictions, labels=None):
+    """How much persons differ: quartiles of their accuracies under each system, as a `DataFrame` in percent."""
+    import pandas as pd
+
+    lines = {
+        label: np.quantile(100 * metrics.accuracy(predictions.confusions(label)), (0, 0.25, 0.5, 0.75, 1))
+        for label in labels or predictions.posteriors
+        if label in predictions.posteriors
+    }
+    heads = pd.Index(["Lowest", "Lower quarter", "Median", "Upper quarter", "Highest"], name="Accuracy (%)")
+    return pd.DataFrame.from_dict(lines, orient="index", columns=heads).round(1)
