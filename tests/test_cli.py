@@ -1,6 +1,7 @@
 """The command line as a user calls it."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -130,6 +131,43 @@ def test_a_night_network_on_two_cohorts(road, tmp_path, capsys):
     assert "trained on one store, and 2 are given" in capsys.readouterr().err
     assert call("evaluate", weights, "--store", stores[1]) == 2
     assert "none of the stores holds training persons of embedded" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_network(road, tmp_path):
+    store, run = tmp_path / "any", tmp_path / "run"
+    assert (
+        call("prepare", "embedded", "--root", road / "edf", "--out", store, "--for", "anysleep", "--jobs", 1)
+        == 0
+    )
+    torchrun = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node=2",
+        "-m",
+        "sleeplib",
+    ]
+    options = [
+        "--valid-persons",
+        "1",
+        "--test-persons",
+        "2",
+        "--batch-size",
+        "4",
+        "--steps",
+        "2",
+        "--device",
+        "cpu",
+    ]
+    result = subprocess.run(
+        [*torchrun, "train", "usleep", "--store", store, "--out", run, *options, "--set", "depth=4"],
+        env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("validation macro F1") == 1 and (run / "usleep.safetensors").is_file()
+    assert "destroy_process_group" not in result.stderr
 
 
 def test_a_record_is_scored_again_without_training(road, tmp_path, capsys):
