@@ -10,8 +10,8 @@ from sleeplib import inference, models
 from sleeplib.errors import SleeplibError
 from sleeplib.models import weights
 from sleeplib.preparation import log_power_images
-from sleeplib.protocol import BASELINES, Predictions, System, default_device, pooled, simulator_digest
-from sleeplib.sampling import Nights
+from sleeplib.protocol import BASELINES, Predictions, System, known_device, pooled, simulator_digest
+from sleeplib.sampling import Nights, Selection
 from sleeplib.store import Store
 from sleeplib.training import NightTraining, fit_nights, processes
 
@@ -37,11 +37,11 @@ def train(
         them, and one writes them.
     """
     rank, _ = processes.here()
+    _check_names(stores)
     torch.manual_seed(recipe.seed)
     network = models.build(name, **settings)
     parts = [[split[part] for split in splits] for part in ("train", "valid")]
-    device = device or default_device()
-    history = fit_nights(network, stores, *parts, recipe, folder, progress, device, workers)
+    history = fit_nights(network, stores, *parts, recipe, folder, progress, known_device(device), workers)
     network.preparation = stores[0].preparation
     if rank == 0:
         kept = max(history, key=lambda entry: (entry["macro_f1"], -entry["step"]))
@@ -84,15 +84,20 @@ def unseen(network, store: Store) -> np.ndarray:
     Raises
     ------
     SleeplibError
-        If nobody is left, or the nights were prepared otherwise than the network's.
+        If nobody is left, the nights were prepared otherwise than the network's, or its card does not say who was seen.
     """
     for setting in ("rate", "scaling", "filters", "epoch_seconds"):
         ours, theirs = getattr(store.preparation, setting), getattr(network.preparation, setting)
         if ours != theirs:
             raise SleeplibError(
-                f"{store.folder}: prepared with {setting} {ours}, the network needs {theirs}; run `sleeplib prepare` "
-                "again"
+                f"{store.folder}: prepared with {setting} {ours}, the network needs {theirs}; run `sleeplib prepare "
+                f"--{setting} {theirs}` again"
             )
+    if "cohorts" not in network.card and not store.simulated:
+        raise SleeplibError(
+            f"{store.folder}: the card of these weights does not name the persons that they have seen; give the "
+            "published split (`sleeplib split --published`) with --split"
+        )
     # Cohorts may share an archive, and persons then have the same names; simulated ones only share their names.
     seen = [
         person
@@ -106,14 +111,18 @@ def unseen(network, store: Store) -> np.ndarray:
     return left
 
 
-def assess(network, stores: list[Store], train_stores: list[Store]) -> tuple[list[System], list[Predictions]]:
+def assess(
+    network, stores: list[Store], train_stores: list[Store], tests: list | None = None
+) -> tuple[list[System], list[Predictions]]:
     """Stage the nights of several cohorts whose persons a network has never seen, beside the two baselines.
 
-    The linear discriminant sees the first EEG and the first EOG channel of each night.
+    The linear discriminant sees the first EEG channel of each night; it and the majority learn from at most 100 of
+    the training nights. Nights without the channels that the network needs are left out, and it is said which.
 
     Parameters
     ----------
     train_stores : hold the training persons, for the baselines; published weights do without
+    tests : indices of the nights to stage in each store, by default all `unseen` ones
 
     Returns
     -------
@@ -124,47 +133,60 @@ def assess(network, stores: list[Store], train_stores: list[Store]) -> tuple[lis
     SleeplibError
         If nobody unseen is left in a store, it was prepared otherwise, or there are no training persons.
     """
-    label, tests = network.card["network"], [unseen(network, store) for store in stores]
-    trained = [(store, _trained_on(network, store)) for store in train_stores]
-    trained = [(store, nights) for store, nights in trained if len(nights)]
-    if not trained and "cohorts" in network.card:
-        raise SleeplibError(
-            f"none of the stores holds training persons of {', '.join(network.card['cohorts'])}, whom the baselines "
-            "need; name theirs with --train-store"
-        )
-    known = _pairs(trained) if trained else None  # published weights say nothing about their persons
-    baselines = BASELINES if trained else ()
+    _check_names(stores)
+    label = network.card["network"]
+    tests = [unseen(network, store) for store in stores] if tests is None else tests
+    mode = "pair" if label == "usleep" else "all"
+    chosen = Selection(stores, tests, mode)
+    if chosen.skipped:
+        print(chosen.why())
+    known = _training_nights(network, train_stores)
+    baselines = BASELINES if known else ()  # published weights say nothing about their persons
     fitted = {b.label: models.baseline(b.network).fit(known, stores[0].rate) for b in baselines}
     results = []
-    for store, test in zip(stores, tests, strict=True):
-        found = {label: [posteriors(network, store, i) for i in test]}
-        for name, model in fitted.items():
-            found[name] = [model.posteriors(torch.from_numpy(_pair_images(store, i))) for i in test]
+    for number, store in enumerate(stores):
+        found = {name: [] for name in (label, *fitted)}
+        test = chosen.recording[chosen.store == number]
+        for i in test:
+            found[label].append(posteriors(network, store, i))
+            images = torch.from_numpy(_images(store, i)) if fitted else None
+            for name, model in fitted.items():
+                found[name].append(model.posteriors(images))
         results.append(pooled(store, test, found))
     return [System(label, label), *baselines], results
 
 
-def _trained_on(network, store: Store) -> np.ndarray:
-    """Indices of a store's nights of training persons; none if the network was trained without this cohort."""
-    origin = network.card.get("cohorts", {}).get(store.cohort, {"persons": {"train": []}})
-    return np.flatnonzero(np.isin(store.groups, origin["persons"]["train"]))
+def _check_names(stores: list[Store]) -> None:
+    """Refuse two stores of one cohort: persons are known by the name of their cohort."""
+    names = [store.cohort for store in stores]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise SleeplibError(f"more than one store of {', '.join(twice)}; prepare a cohort into one store")
 
 
-def _pair_images(store: Store, i: int) -> np.ndarray:
-    """Log-power images `(N, 2, T, F)` of a night's first EEG and first EOG channel."""
-    kinds = store.types(i)
-    missing = {"EEG", "EOG"} - set(kinds)
-    if missing:
-        raise SleeplibError(
-            f"{store.folder}: {store.ids[i]} has no {' and no '.join(sorted(missing))} channel"
-        )
-    rows = [kinds.index("EEG"), kinds.index("EOG")]
-    return log_power_images(store.epochs(i)[:, rows], store.preparation)
-
-
-def _pairs(stores: list[tuple[Store, np.ndarray]]) -> Nights:
-    """Such images of some nights of several stores."""
-    nights = [(store, i) for store, which in stores for i in which]
-    images = [torch.from_numpy(_pair_images(store, i)) for store, i in nights]
+def _training_nights(network, stores: list[Store], most: int = 100) -> Nights | None:
+    """Images of the first EEG channel of nights of training persons, evenly spread over all there are."""
+    nights = []
+    for store in stores:
+        origin = network.card.get("cohorts", {}).get(store.cohort)
+        if origin and origin["simulated"] == store.simulated:
+            with_eeg = [i for i in range(len(store)) if "EEG" in store.types(i)]
+            trained = np.isin(store.groups[with_eeg], origin["persons"]["train"])
+            nights += [(store, i) for i in np.array(with_eeg)[trained]]
+    if not nights:
+        if "cohorts" in network.card:
+            raise SleeplibError(
+                f"none of the stores holds training persons of {', '.join(network.card['cohorts'])}, whom the "
+                "baselines need; name theirs with --train-store"
+            )
+        return None
+    nights = [nights[k] for k in np.linspace(0, len(nights) - 1, min(most, len(nights))).round().astype(int)]
+    images = [torch.from_numpy(_images(store, i)) for store, i in nights]
     labels = torch.cat([torch.from_numpy(store.stages(i)).long() for store, i in nights])
     return Nights(torch.cat(images), labels, [len(x) for x in images])
+
+
+def _images(store: Store, i: int) -> np.ndarray:
+    """Log-power images `(N, 1, T, F)` of a night's first EEG channel; where there is none, of its first channel."""
+    kinds = store.types(i)
+    row = kinds.index("EEG") if "EEG" in kinds else 0
+    return log_power_images(store.epochs(i)[:, [row]], store.preparation)

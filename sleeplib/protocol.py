@@ -127,6 +127,20 @@ def default_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def known_device(name: str | None) -> torch.device:
+    """The device of that name, by default the default device.
+
+    Raises
+    ------
+    SleeplibError
+        If torch knows none of that name.
+    """
+    try:
+        return torch.device(name or default_device())
+    except RuntimeError as error:
+        raise SleeplibError(f"device {name!r} is not known to torch; try cpu or cuda") from error
+
+
 def _identity(store: Store, split: dict, system: System) -> str:
     nights = {part: [store.ids[i] for i in which] for part, which in split.items()}
     content = json.dumps([store.digest, nights, asdict(system), _code(), default_device()], sort_keys=True)
@@ -189,10 +203,7 @@ def train(store: Store, split: dict, system: System, folder: str | Path, progres
     nn.Module
         With the weights of its best validation step; `<folder>/<network>.safetensors` holds them too.
     """
-    try:
-        device = torch.device(device or default_device())
-    except RuntimeError as error:
-        raise SleeplibError(f"device {device!r} is not known to torch; try cpu or cuda") from error
+    device = known_device(device)
     nights = {part: Nights.from_store(store, split[part], system.signals) for part in ("train", "valid")}
     recipe = system.recipe
     torch.manual_seed(recipe.seed)
@@ -359,7 +370,8 @@ def assess(network, store: Store, train_store: Store) -> tuple[list[System], Pre
     test = np.flatnonzero(~np.isin(store.groups, seen))
     if not len(test):
         raise SleeplibError(f"{store.folder}: the network has seen all persons of this store in training")
-    train = np.flatnonzero(np.isin(train_store.groups, card["persons"]["train"]))
+    same = train_store.simulated == card["simulated"]
+    train = np.flatnonzero(same & np.isin(train_store.groups, card["persons"]["train"]))
     if train_store.cohort != card["cohort"] or not len(train):
         raise SleeplibError(
             f"{train_store.folder}: not the cohort {card['cohort']!r} of the "

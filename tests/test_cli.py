@@ -112,7 +112,7 @@ def test_a_night_network_on_two_cohorts(road, tmp_path, capsys):
     assert "validation macro F1" in capsys.readouterr().out
     card = json.loads((tmp_path / "run/anysleep.json").read_text())
     assert (
-        card["training"]["updates"] == 3 and card["training"]["annealed"] and card["settings"]["depth"] == 4
+        card["steps"] == card["training"]["max_steps"] == 3 and card["training"]["annealed"] and card["settings"]["depth"] == 4
     )
     weights = tmp_path / "run/anysleep.safetensors"
     assert call("evaluate", weights, "--store", *stores, "--record", tmp_path / "any.json") == 0

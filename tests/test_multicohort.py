@@ -10,6 +10,7 @@ from sleeplib import multicohort
 from sleeplib.errors import SleeplibError
 from sleeplib.models import weights
 from sleeplib.training import NightTraining
+from tests.sampling.conftest import make
 from tests.training.test_nights import QUICK, SMALL, cohort
 
 SPLIT = {"train": np.array([0, 1]), "valid": np.array([2]), "test": np.array([3, 4])}
@@ -68,6 +69,46 @@ def test_posteriors_are_those_of_the_channels_that_are_shown(network, stores):
 def test_baselines_need_persons_of_the_training(network, stores):
     with pytest.raises(SleeplibError, match="none of the stores holds training persons of a, b"):
         multicohort.assess(network, [stores[2]], [stores[2]])
+
+
+def test_persons_of_a_twin_are_not_those_of_the_real_cohort(network, stores, monkeypatch):
+    """They only share their names: all are unseen, and none of them may teach the baselines."""
+    monkeypatch.setattr(stores[0], "simulated", not stores[0].simulated)
+    assert multicohort.unseen(network, stores[0]).tolist() == [0, 1, 2, 3, 4]
+    with pytest.raises(SleeplibError, match="none of the stores holds training persons"):
+        multicohort.assess(network, stores[:1], stores[:1])
+
+
+def test_a_cohort_has_one_store(network, stores):
+    again = [stores[0], stores[0]]
+    with pytest.raises(SleeplibError, match="more than one store of a"):
+        multicohort.train(
+            again, [SPLIT] * 2, "anysleep", SMALL, NightTraining(**QUICK), "nowhere", progress=False
+        )
+    with pytest.raises(SleeplibError, match="more than one store of a"):
+        multicohort.assess(network, again, again)
+
+
+def test_weights_whose_persons_are_not_known_need_a_split(network, stores, monkeypatch):
+    monkeypatch.delitem(network.card, "cohorts")
+    monkeypatch.setattr(stores[0], "simulated", False)
+    with pytest.raises(SleeplibError, match="does not name the persons that they have seen"):
+        multicohort.assess(network, stores[:1], stores[:1])
+    systems, (found,) = multicohort.assess(network, stores[:1], stores[:1], [np.array([2, 4])])
+    assert [s.label for s in systems] == ["anysleep"] and set(found.recording) == {"a2", "a4"}
+
+
+def test_nights_without_the_channels_are_left_out_and_named(tmp_path, network, stores, capsys, monkeypatch):
+    monkeypatch.setattr(multicohort, "BASELINES", multicohort.BASELINES[:1])
+    stages = stores[0].stages(0)
+    deaf = make(
+        tmp_path / "d",
+        "d",
+        [("d0", stages, ["EMG"]), ("d1", stages, ["EOG"])],
+        preparation=network.preparation,
+    )
+    _, (found,) = multicohort.assess(network, [deaf], stores[:2])
+    assert set(found.recording) == {"d1"} and "1 without an EEG or EOG channel" in capsys.readouterr().out
 
 
 def test_nobody_unseen_or_another_preparation_is_refused(network, stores, monkeypatch):

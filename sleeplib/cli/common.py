@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import math
 import os
+import re
 from collections.abc import Callable
 
 from sleeplib.errors import SleeplibError
@@ -82,8 +83,10 @@ def pairs(items: list[str], option: str) -> dict[str, str]:
     return dict(found)
 
 
-def values(items: list[str]) -> dict:
-    """The pairs of `--set`, whose values are YAML: numbers, lists, truths, or texts.
+def values(items: list[str], option: str = "--set") -> dict:
+    """The pairs of an option such as `--set`, whose values are YAML: numbers, lists, truths, or texts.
+
+    `1e-3` is a number, too, which YAML takes for a text.
 
     Raises
     ------
@@ -92,12 +95,21 @@ def values(items: list[str]) -> dict:
     """
     import yaml
 
-    given = pairs(items, "--set")
+    given = pairs(items, option)
     try:
-        return {name: yaml.safe_load(value) for name, value in given.items()}
+        return {name: _number_or(yaml.safe_load(value)) for name, value in given.items()}
     except (yaml.YAMLError, ValueError) as error:
         told = str(error).splitlines()[0]
-        raise SleeplibError(f"--set {' '.join(items)}: a value is not YAML ({told})") from error
+        raise SleeplibError(f"{option} {' '.join(items)}: a value is not YAML ({told})") from error
+
+
+def _number_or(value):
+    """A text such as 1e-3 as a number; everything else as it is."""
+    return (
+        float(value)
+        if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value)
+        else value
+    )
 
 
 def check_names(settings: dict, table: type, option: str) -> None:

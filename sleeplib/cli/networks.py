@@ -92,10 +92,16 @@ def train(a) -> None:
     from sleeplib.store import Store
 
     stores = [Store(folder) for folder in a.store]
+    if a.split and (a.valid_persons or a.test_persons):
+        raise SleeplibError(
+            "--split says who validates and tests; leave --valid-persons and --test-persons away"
+        )
     if a.split and len(a.split) != len(stores):
         raise SleeplibError(f"{len(a.split)} splits for {len(stores)} stores; give one for each")
     recipe = {"learning_rate": a.learning_rate, "batch_size": a.batch_size, "seed": a.seed}
-    recipe = {name: value for name, value in recipe.items() if value is not None} | values(a.recipe)
+    recipe = {name: value for name, value in recipe.items() if value is not None} | values(
+        a.recipe, "--recipe"
+    )
     if a.network in NIGHT_NETWORKS:
         _train_night_network(a, stores, recipe)
     elif len(stores) == 1:
@@ -130,18 +136,19 @@ def _train_night_network(a, stores: list, recipe: dict) -> None:
 
     if a.passes:
         raise SleeplibError(f"{a.network} makes no passes; --recipe updates=N training_epochs=N instead")
+    recipe |= {"max_steps": a.steps} if a.steps else {}
     check_names(recipe, NightTraining, "--recipe")
     recipe = NightTraining.for_network(a.network, released=a.variant == "released", **recipe)
-    if a.steps:
-        recipe = recipe.stopped_at(a.steps)
     if a.split:
         files = zip(a.split, stores, strict=True)
         splits = [cohorts.splits.read_split(path, s.ids, s.groups, s.cohort) for path, s in files]
-    elif a.valid_persons or a.test_persons:
-        persons = a.valid_persons or 2, a.test_persons or 4
-        splits = [cohorts.split(store.groups, *persons, a.seed) for store in stores]
     else:
-        splits = [cohorts.splits.protocol(store.groups, a.seed) for store in stores]
+        # A number of persons is the rule's cap, with everybody as the share.
+        shares = [
+            (1.0, n) if n else rule
+            for n, rule in ((a.valid_persons, (0.1, 50)), (a.test_persons, (0.15, 100)))
+        ]
+        splits = [cohorts.splits.protocol(store.groups, a.seed, *shares) for store in stores]
     settings = values(a.set)
     _, history = multicohort.train(stores, splits, a.network, settings, recipe, a.out, device=a.device)
     if processes.here()[0] == 0:
@@ -167,6 +174,13 @@ def add_evaluate(commands) -> None:
         type=Path,
         nargs="+",
         help="where the training persons are, for the baselines (default: the same stores)",
+    )
+    command.add_argument(
+        "--split",
+        type=Path,
+        nargs="+",
+        help="file made by `sleeplib split`, one for each store: score its test part (published weights on real "
+        "nights: their card does not name the persons that they have seen)",
     )
     command.add_argument(
         "--record", type=Path, help="also write a result record NAME.json and its predictions NAME.npz"
@@ -196,17 +210,32 @@ def evaluate(a) -> None:
     network, stores = weights.load(a.weights), [Store(folder) for folder in a.store]
     train_stores = [Store(folder) for folder in a.train_store] if a.train_store else stores
     if network.card["network"] in NIGHT_NETWORKS:
-        systems, found = multicohort.assess(network, stores, train_stores)
-    elif len(stores) == len(train_stores) == 1:
+        systems, found = multicohort.assess(network, stores, train_stores, _test_parts(a, stores))
+    elif len(stores) == len(train_stores) == 1 and not a.split:
         systems, predictions = protocol.assess(network, stores[0], train_stores[0])
         found = [predictions]
     else:
-        raise SleeplibError(f"{network.card['network']} is scored on one store; {len(stores)} are given")
+        raise SleeplibError(
+            f"{network.card['network']} is scored on the unseen persons of one store, "
+            "with one store of training persons"
+        )
     for store, predictions in zip(stores, found, strict=True):
         name = a.record and a.record.stem + (f"-{store.cohort}" if len(stores) > 1 else "")
         _report(
             network, store, systems, predictions, a.record and a.record.with_name(f"{name}.json"), started
         )
+
+
+def _test_parts(a, stores: list) -> list | None:
+    """The nights of each store that the splits given keep for the test."""
+    from sleeplib.cohorts import splits
+
+    if not a.split:
+        return None
+    if len(a.split) != len(stores):
+        raise SleeplibError(f"{len(a.split)} splits for {len(stores)} stores; give one for each")
+    pairs = zip(a.split, stores, strict=True)
+    return [splits.read_split(path, s.ids, s.groups, s.cohort)["test"] for path, s in pairs]
 
 
 def _report(network, store, systems, predictions, path: Path | None, started: float) -> None:

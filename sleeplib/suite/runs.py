@@ -38,19 +38,27 @@ def nights(
     if root:
         return _prepared(manifest, root, results.data_folder() / "prepared" / manifest.name, jobs, changes)
     name = f"{manifest.name}-twin-{persons or 'all'}-{hours or 'whole'}"
+    name += f"-{_digest(changes)}" if changes else ""
     root = results.data_folder() / f"{name}-{_digest(manifest.simulation)}"
-    for old in results.data_folder().glob(f"{name}-*"):
+    for old in results.data_folder().glob(f"{name}-??????"):
         if old != root and is_simulated(old):
             shutil.rmtree(old)  # of other settings; only this function reads it
-    made, mark = {"simulator": simulator.version(), "preparation": changes}, root / "prepared.json"
-    if mark.exists() and json.loads(mark.read_text()) == made:
-        return Store(root / "store")
+    if store := _finished(root):
+        return store
     signals = simulator.simulate(manifest, root, persons=persons, hours=hours, jobs=jobs, progress=False)
     store = _prepared(manifest, root, root / "store", jobs, changes)
-    mark.write_text(json.dumps(made))
+    (root / "prepared.txt").write_text(simulator.version())
     for path in signals:
         path.unlink()
     return store
+
+
+def _finished(root: Path) -> Store | None:
+    """The store of a twin that this version of the simulator made and that is whole."""
+    try:
+        return Store(root / "store") if (root / "prepared.txt").read_text() == simulator.version() else None
+    except (OSError, SleeplibError):
+        return None
 
 
 def _prepared(manifest, root, folder: Path, jobs: int, changes: dict) -> Store:

@@ -1,6 +1,7 @@
 """All that a run needs to go on where it was stopped."""
 
 import json
+import math
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -8,6 +9,11 @@ from pathlib import Path
 import torch
 
 from sleeplib.errors import SleeplibError
+
+
+def annealed(done: float) -> float:
+    """Share of the learning rate that is left when a share of the steps is `done`: half a cosine from 1 to 0."""
+    return (1 + math.cos(math.pi * done)) / 2
 
 
 class Checkpoint:
@@ -55,7 +61,7 @@ class Checkpoint:
         device = next(self.network.parameters()).device
         try:
             saved = torch.load(self.path, weights_only=True, map_location=device)
-            identity = saved["identity"]
+            identity, rng, cuda_rng = saved["identity"], saved["rng"].cpu(), saved["cuda_rng"]
         except Exception as error:  # torch raises many kinds on a damaged file
             raise SleeplibError(
                 f"{self.path}: damaged checkpoint ({error}); delete it to start again"
@@ -66,11 +72,12 @@ class Checkpoint:
             )
         self.network.load_state_dict(saved["network"])
         self.optimiser.load_state_dict(saved["optimiser"])
-        torch.set_rng_state(saved["rng"].cpu())
-        if torch.cuda.is_available() and len(saved["cuda_rng"]):
-            torch.cuda.set_rng_state_all([state.cpu() for state in saved["cuda_rng"]])
+        torch.set_rng_state(rng)
+        if device.type == "cuda" and len(cuda_rng):
+            torch.cuda.set_rng_state(cuda_rng.cpu(), device)
         self.step, self.seconds, self.best = saved["step"], saved["seconds"], saved["best"]
         self.history, self.losses = json.loads(saved["history"]), list(saved["losses"])
+        self._write_metrics()
         return True
 
     def kept(self) -> dict | None:
@@ -91,16 +98,22 @@ class Checkpoint:
         if self.path is None or (begun < self._due and not last):
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        part = self.path.with_suffix(".part")
+        part, device = self.path.with_suffix(".part"), next(self.network.parameters()).device
         content = {
             "identity": self.identity, "history": json.dumps(self.history), "losses": torch.tensor(self.losses),
             "network": self.network.state_dict(), "optimiser": self.optimiser.state_dict(), "best": self.best,
             "rng": torch.get_rng_state(),
-            "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+            "cuda_rng": torch.cuda.get_rng_state(device) if device.type == "cuda" else [],
             "step": self.step, "seconds": self.seconds,
         }  # fmt: skip
         torch.save(content, part)
         part.replace(self.path)
-        lines = [json.dumps(entry) + "\n" for entry in self.history]
-        self.path.with_name("metrics.jsonl").write_text("".join(lines))
+        self._write_metrics()
         self._due = 10 * (time.perf_counter() - begun) + begun
+
+    def _write_metrics(self) -> None:
+        """The history as lines of JSON; a checkpoint that is resumed brings it back if it was lost."""
+        path = self.path.with_name("metrics.jsonl")
+        part = path.with_suffix(".part")
+        part.write_text("".join(json.dumps(entry) + "\n" for entry in self.history))
+        part.replace(path)

@@ -5,7 +5,7 @@ Mixed precision, compilation, several GPUs and going on after an interruption ar
 
 import math
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
@@ -13,11 +13,21 @@ from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
+from sleeplib.errors import SleeplibError
 from sleeplib.inference import night_posteriors
 from sleeplib.sampling import Loader, Recordings, Windows
 from sleeplib.stages import STAGES, UNSCORED
 from sleeplib.training import processes
-from sleeplib.training.checkpoint import Checkpoint
+from sleeplib.training.checkpoint import Checkpoint, annealed
+
+_EXPECTED = {
+    int: "a whole number, 1 or more",
+    float: "a positive number",
+    bool: "true or false",
+    str: "a text",
+}
+
+_COUNTS = ("length", "batch_size", "updates", "training_epochs", "max_steps", "patience")
 
 
 @dataclass(frozen=True)
@@ -30,6 +40,7 @@ class NightTraining:
     batch_size: int = 64  # windows, over all processes
     updates: int = 443  # steps of a training epoch; the authors' code makes 447
     training_epochs: int = 10_000  # at most
+    max_steps: int | None = None  # stop earlier
     patience: int = 100  # training epochs without a better validation
     alpha: float = 0.5  # eq. 1
     channels: str = "subsample"
@@ -48,10 +59,25 @@ class NightTraining:
             recipe |= {"updates": 447}
         return cls(**recipe | changes)
 
-    def stopped_at(self, steps: int) -> "NightTraining":
-        """The recipe for a run of so many steps: shorter training epochs if it has less than one."""
-        updates = min(self.updates, steps)
-        return replace(self, updates=updates, training_epochs=steps // updates)
+    def __post_init__(self):
+        for names, right, expected in (
+            (_COUNTS, lambda x: type(x) is int and x >= 1, "a whole number, 1 or more"),
+            (
+                ("learning_rate",),
+                lambda x: type(x) in (int, float) and 0 < x <= 1,
+                "a number above 0, 1 at most",
+            ),
+            (("annealed", "amp", "compile"), lambda x: type(x) is bool, "true or false"),
+        ):
+            for name in names:
+                value = getattr(self, name)
+                if not right(value) and not (name == "max_steps" and value is None):
+                    raise SleeplibError(f"training: {name}={value!r}; expected {expected}")
+
+    @property
+    def steps(self) -> int:
+        """Of the whole run, if it is not stopped earlier."""
+        return min(self.updates * self.training_epochs, self.max_steps or 10**12)
 
     def windows(self, stores, which=None) -> Windows:
         """What it draws from the training recordings."""
@@ -91,7 +117,10 @@ def validate(network, recordings: Recordings, device="cpu") -> torch.Tensor:
         truth = batch.labels[0]
         scored = truth != UNSCORED
         confusion.index_put_((truth[scored], decided[scored]), confusion.new_ones(()), accumulate=True)
-    return processes.total(confusion.to(device)).cpu()
+    confusion = processes.total(confusion.to(device)).cpu()
+    if not confusion.any():
+        raise SleeplibError("the validation nights have no scored epoch")
+    return confusion
 
 
 def f1(confusion: torch.Tensor) -> torch.Tensor:
@@ -138,9 +167,11 @@ def fit_nights(
     Raises
     ------
     SleeplibError
-        If a checkpoint is damaged or that of another run.
+        If a checkpoint is damaged or that of another run, the nights were prepared otherwise than the network takes
+        them, none is there for validation, or the loss is not a number any more.
     """
     rank, world = processes.here()
+    _check(network, stores, valid, settings, world)
     windows, recordings = settings.windows(stores, train), settings.recordings(stores, valid)
     network.to(device).train()
     optimiser = torch.optim.Adam(network.parameters(), settings.learning_rate, amsgrad=True)
@@ -152,35 +183,33 @@ def fit_nights(
     model = DistributedDataParallel(processes.synchronise(network)) if world > 1 else network
     model = torch.compile(model) if settings.compile else model
     kind = torch.device(device).type
-    limit = 0 if _stopped(state, settings) else settings.updates * settings.training_epochs
-    batches = Loader(windows, workers, part=(rank, world))(state.step, max(limit - state.step, 0))
+    left = 0 if _stopped(state, settings) else settings.steps - state.step
+    batches = Loader(windows, workers, part=(rank, world))(state.step, left)
     started, begun, first = time.perf_counter() - state.seconds, time.perf_counter(), state.step
 
     with tqdm(
-        batches, "training", limit, initial=state.step, unit="step", disable=not progress or rank
+        batches, "training", settings.steps, initial=state.step, unit="step", disable=not progress or rank
     ) as bar:
         for batch in bar:
             for group in optimiser.param_groups if settings.annealed else ():
-                group["lr"] = settings.learning_rate * (1 + math.cos(math.pi * state.step / limit)) / 2
-            labels = batch.labels.to(device)
-            n_scored = processes.total((labels != UNSCORED).sum())
-            with torch.autocast(kind, torch.bfloat16, enabled=settings.amp):
-                loss = night_loss(model(batch.signals(device)), labels) / n_scored.clamp(min=1)
-            optimiser.zero_grad()
-            (loss * world).backward()  # several processes average their gradients
-            if n_scored:
+                group["lr"] = settings.learning_rate * annealed(state.step / settings.steps)
+            n_scored = processes.count((batch.labels != UNSCORED).sum().item(), device)
+            loss = torch.zeros((), device=device)
+            if n_scored:  # else there is nothing to learn, not even statistics
+                with torch.autocast(kind, torch.bfloat16, enabled=settings.amp):
+                    loss = night_loss(model(batch.signals(device)), batch.labels.to(device)) / n_scored
+                optimiser.zero_grad()
+                (loss * world).backward()  # several processes average their gradients
                 optimiser.step()
             state.losses.append(processes.total(loss.detach()))
             state.step += 1
-            validated = state.step % settings.updates == 0
+            validated = state.step % settings.updates == 0 or state.step == settings.steps
             if validated:
                 rate = (state.step - first) * settings.batch_size / (time.perf_counter() - begun)
+                entry = {"step": state.step, "loss": _mean_loss(state)}
                 scores = f1(validate(network, recordings, device))
-                entry = {
-                    "step": state.step, "loss": torch.stack(state.losses).mean().item(),
-                    "macro_f1": scores.mean().item(), "f1": scores.tolist(), "windows_per_second": rate,
-                    "seconds": time.perf_counter() - started,
-                }  # fmt: skip
+                entry |= {"macro_f1": scores.mean().item(), "f1": scores.tolist(), "windows_per_second": rate}
+                entry["seconds"] = time.perf_counter() - started
                 state.note(entry)
                 bar.set_postfix(
                     loss=f"{entry['loss']:.3f}", valid=f"{entry['macro_f1']:.3f}", rate=f"{rate:.1f}/s"
@@ -194,6 +223,39 @@ def fit_nights(
     network.load_state_dict(state.best)
     network.eval()
     return state.history
+
+
+def _check(network, stores, valid: list, settings: NightTraining, world: int) -> None:
+    """Refuse what would fail after the first steps, or not at all."""
+    for store in stores:
+        for setting in ("rate", "epoch_seconds"):
+            theirs, ours = getattr(store, setting), getattr(network.settings, setting)
+            if theirs != ours:
+                raise SleeplibError(
+                    f"{store.folder}: prepared with {setting} {theirs:g}, the network takes {ours}; run "
+                    "`sleeplib prepare --for anysleep`"
+                )
+    if settings.batch_size < max(2, world):
+        raise SleeplibError(
+            f"batch_size={settings.batch_size} on {world} processes: batch normalisation needs two windows, and each "
+            "process one"
+        )
+    if not any(map(len, valid)):
+        raise SleeplibError("no recording of any cohort is left for validation")
+
+
+def _mean_loss(state: Checkpoint) -> float:
+    """Mean loss since the last validation.
+
+    Raises
+    ------
+    SleeplibError
+        If it is not a number any more.
+    """
+    loss = torch.stack(state.losses).mean().item()
+    if not math.isfinite(loss):
+        raise SleeplibError(f"step {state.step}: the loss is {loss}; lower the learning rate and start again")
+    return loss
 
 
 def _stopped(state: Checkpoint, settings: NightTraining) -> bool:

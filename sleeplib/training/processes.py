@@ -7,8 +7,9 @@ from torch import Tensor, distributed, nn
 
 
 def here() -> tuple[int, int]:
-    """Number of this process, and how many there are; joins them if `torchrun` started several."""
-    if int(os.environ.get("WORLD_SIZE", 1)) > 1 and not distributed.is_initialized():
+    """Rank of this process, and how many there are; joins them if `torchrun` started several."""
+    started = all(os.environ.get(key) for key in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR"))
+    if started and int(os.environ["WORLD_SIZE"]) > 1 and not distributed.is_initialized():
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
@@ -26,6 +27,11 @@ def total(x: Tensor) -> Tensor:
     if distributed.is_initialized():
         distributed.all_reduce(x)
     return x
+
+
+def count(n: int, device) -> int:
+    """Sum of the processes' numbers."""
+    return int(total(torch.tensor(n, device=device))) if distributed.is_initialized() else n
 
 
 class _Total(torch.autograd.Function):
@@ -50,6 +56,13 @@ class GlobalBatchNorm(nn.BatchNorm1d):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return super().forward(x)
+        with torch.autocast(x.device.type, enabled=False):
+            # Sums over millions of rows are no numbers for bfloat16.
+            return self._normalised(x.float() if x.dtype in (torch.bfloat16, torch.float16) else x).to(
+                x.dtype
+            )
+
+    def _normalised(self, x: Tensor) -> Tensor:
         axes, shape = [axis for axis in range(x.dim()) if axis != 1], [1, -1] + [1] * (x.dim() - 2)
         n = total(x.new_tensor(x.numel() / x.shape[1]))
         mean = _Total.apply(x.sum(axes)) / n

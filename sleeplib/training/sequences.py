@@ -1,7 +1,6 @@
 """The loop for SeqSleepNet and its relatives: sequences of epochs that have been cut out and prepared before."""
 
 import hashlib
-import math
 import time
 from dataclasses import asdict, dataclass
 
@@ -12,7 +11,7 @@ from tqdm import tqdm
 from sleeplib.errors import SleeplibError
 from sleeplib.sampling import Nights, Sequences
 from sleeplib.stages import UNSCORED
-from sleeplib.training.checkpoint import Checkpoint
+from sleeplib.training.checkpoint import Checkpoint, annealed
 
 
 @dataclass(frozen=True)
@@ -142,7 +141,7 @@ def fit(
         while state.step < steps:
             if settings.annealed:
                 for group in optimiser.param_groups:
-                    group["lr"] = settings.learning_rate * (1 + math.cos(math.pi * state.step / steps)) / 2
+                    group["lr"] = settings.learning_rate * annealed(state.step / steps)
             inputs, labels = sequences.batch(state.step)
             loss = sequence_loss(network(inputs.to(device)), labels.to(device))
             optimiser.zero_grad()
