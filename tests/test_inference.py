@@ -1,5 +1,6 @@
 """Fusing decisions, and whole nights."""
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -195,6 +196,18 @@ def test_attention_is_that_of_the_plain_night(name, signals, short_pieces):
     assert torch.allclose(weights.sum(1), torch.ones(len(weights), dtype=torch.float64))
 
 
+@pytest.mark.parametrize("given", [{"kernel": 201}, {"kernel": 8}, {"kernel": 1}, {"rate": 2048}])
+def test_pieces_fit_any_kernel_and_rate(given, short_pieces):
+    torch.manual_seed(1)
+    network = models.build("anysleep", depth=3, complexity=0.3, **given).double().eval()
+    x = torch.randn(2, 3 * network.classifier.samples + 776, dtype=torch.float64)  # halves thrice
+    for per_epoch in (1, 60):
+        with torch.no_grad():
+            plain = network(x[None], per_epoch)[0].softmax(-1)
+        staged = inference.night_posteriors(network, x, per_epoch=per_epoch)
+        assert staged.shape == plain.shape and (staged - plain).abs().max() < 1e-10
+
+
 def test_several_heads_of_late_fusion_are_averaged(signals, short_pieces):
     torch.manual_seed(0)
     network = models.build("anysleep-late", depth=3, heads=3).double().eval()
@@ -225,6 +238,48 @@ def test_u_sleep_lets_every_pair_vote(signals, short_pieces):
     assert (elected == votes.max(1).values).all()
     mean = inference.night_posteriors(network, signals, kinds, per_epoch=8, pairs="mean")
     assert torch.allclose(mean, each.softmax(-1).mean(0))
+
+
+def test_kinds_may_be_an_array(signals):
+    network, kinds = night_network("usleep"), ["EOG", "EEG", "EOG", "EEG", "EEG"]
+    posteriors = inference.night_posteriors(network, signals, np.array(kinds))
+    assert torch.equal(posteriors, inference.night_posteriors(network, signals, kinds))
+
+
+def test_the_resolution_may_be_any_integer_and_nothing_else(signals):
+    network = night_network("anysleep")
+    eight = inference.night_posteriors(network, signals, per_epoch=8)
+    for same in (np.int64(8), np.uint8(8), np.array(8)):
+        assert torch.equal(eight, inference.night_posteriors(network, signals, per_epoch=same))
+    for other in (True, np.True_, 8.0, "8", None, np.int64(0), -1):
+        with pytest.raises(SleeplibError, match="whole number that divides 3840"):
+            inference.night_posteriors(network, signals, per_epoch=other)
+
+
+def test_arrays_that_torch_cannot_share_are_copied_and_no_others(signals):
+    network, x = night_network("anysleep"), signals.numpy()
+    read_only = x.copy()
+    read_only.flags.writeable = False
+    expected = inference.night_posteriors(network, x)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for same in (x[::-1].copy()[::-1], x[:, ::-1].copy()[:, ::-1], read_only):
+            assert torch.equal(expected, inference.night_posteriors(network, same))
+    for shared in (x, x[:, : 6 * 3840], x[::2]):
+        assert nights.checked(network, shared).data_ptr() == shared.ctypes.data
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_samples_that_are_not_finite_are_refused(night, signals, value):
+    signals[1, -1] = signals[4, 0] = value
+    for name in models.NIGHT_NETWORKS:
+        with pytest.raises(SleeplibError, match=r"not finite .* channels 1, 4, counted from 0; repair"):
+            inference.night_posteriors(night_network(name), signals, ["EEG", "EOG", "EEG", "EOG", "EEG"])
+    with pytest.raises(SleeplibError, match="channels 1, 4"):
+        inference.attention(night_network("anysleep"), signals.numpy())
+    night.signals[2][:] = np.nan
+    with pytest.raises(SleeplibError, match="channels 2"):
+        inference.stage(night, night_network("anysleep", torch.float32))
 
 
 def test_ties_are_broken_at_random_and_the_same_way_again():
@@ -265,6 +320,50 @@ def test_eeg_and_eog_channels_are_told_by_their_names():
     assert list(montage) == [f"EEG {name}" for name in eeg] + [f"EOG {name}" for name in eog]
     with pytest.raises(SleeplibError, match="no EEG or EOG among ECG"):
         inference.eeg_and_eog(Recording([np.zeros(1)], [1.0], ["ECG"]))
+
+
+LABELS = {  # those of EEG and EOG are in files of data_manifests, others there or elsewhere
+    "EEG": """
+        F3|f3|C4|c4|T3|O2|F3-M2|C4-M1|O1-A2|T4-A1|F3 - M2|C3 - A2|C3A2|C4A1|C3_M2|F3_F4|F4_O2|FP1_F3|FP1-M2|FP2_O2
+        |Fpz-Cz|EEG Fpz-Cz|EEG Pz-Oz|Fz-Cz|Cz-Oz|EEG|EEG1|EEG2|EEG3|EEG sec|EEG(sec)|EEG(SEC)|EEG C4-CLE|EEG O2-LER
+        |EEG Fp1-CLE|EEG T5-LER|EEG Cz-CLE|EEG F3-A2|C4-LER""",
+    "EOG": """
+        E1|E2|E-1|E-2|LOC|ROC|LOC-A2|ROC-A1|E1-M2|E2-M1|E1 - M2|E1-FPz|EOG|EOG1|EOG2|EOG1-A1|EOG-L|EOG-R|L-EOG|R-EOG
+        |EOG(L)|EOG(R)|EOG(L)-PG1|EOG horizontal|EOG Left Horiz|EOG Right Horiz|Lefteye|RightEye""",
+    None: """
+        O2 sat|O2Sat|O2%|P3 pressure|T5-resp|EEG Resp|EEG A2-CLE|EEG ECG|EEG EMG|EEG HR|EOG EMG|E1 press|LOC light
+        |C3 flow|SaO2|SpO2|PO2|CO2|EtCO2|Pressure|Position|POS|PULSE|ECG|ECG1|ECG ECGI|ECG-II|EKG|EMG|EMG1|EMG/L
+        |EMG Chin1|EMG submental|Chin1-Chin2|L Chin|Lchin-Cchin|CHIN|X1|24|A1|M2|AIRFLOW|CHEST|ABD|Thorax|Abdomen|Light
+        |Leg/L|DC8|Temp rectal|Event marker|Soud|CPAP|E12|F34|Fp9""",
+}
+
+
+@pytest.mark.parametrize(
+    ("label", "kind"), [(x.strip(), kind) for kind, texts in LABELS.items() for x in texts.split("|")]
+)
+def test_labels_of_archives(label, kind):
+    recording = Recording([np.zeros(1)] * 2, [1.0] * 2, [label, "EEG Cz-Ref"], id="x")
+    found = inference.eeg_and_eog(recording)
+    assert found == ({f"{kind} {label}": label} if kind else {}) | {"EEG EEG Cz-Ref": "EEG Cz-Ref"}
+
+
+@pytest.mark.parametrize(
+    "label", ["C4:M1", "O1/A1", "F3-Cz", "Fz-Fpz", "C3-Ref", "Cz-A1+A2", "P4-AVG", "LOC:ROC"]
+)
+def test_references(label):
+    assert list(inference.eeg_and_eog(Recording([np.zeros(1)], [1.0], [label])).values()) == [label]
+
+
+def test_roles_of_night_networks_are_eeg_or_eog(night):
+    network = night_network("usleep", torch.float32)
+    roles = {"eeg left": "C4-M1", "EOG": "E1-M2", "eog2": "E2-M2"}
+    expected = inference.stage(night, network, montage=roles)
+    names = {"C4-M1": "C4-M1", "E1-M2": "E1-M2", "E2-M2": "E2-M2"}
+    assert np.array_equal(expected, inference.stage(night, network, montage=names))
+    chin = {"EMG": "Chin1-Chin2", "Chin": "Chin1-Chin2"}
+    for name in models.NIGHT_NETWORKS:
+        with pytest.raises(SleeplibError, match="EEG and EOG only, and the montage has EMG, Chin; leave"):
+            inference.stage(night, night_network(name, torch.float32), montage=names | chin)
 
 
 def test_what_night_networks_cannot_stage_is_told(night, signals):

@@ -8,6 +8,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from sleeplib.errors import SleeplibError
+from sleeplib.inference.sequences import evaluating
 
 BLOCKS = 12  # encoder blocks, and decoder blocks
 HEADS = 4  # virtual channels of early fusion
@@ -45,7 +46,6 @@ def steps(name: str, eeg: int, eog: int, as_published: bool = True) -> int:
     return counts[name]
 
 
-@torch.no_grad()
 def flops(network, channels: int, samples: int, per_epoch: int = 1) -> int:
     """Floating-point operations of a night network's pass over signals `(channels, samples)`.
 
@@ -57,10 +57,8 @@ def flops(network, channels: int, samples: int, per_epoch: int = 1) -> int:
     SleeplibError
         If the network does not take that many channels, or so few samples.
     """
-    like, mode = next(network.parameters()), network.training
-    network.eval()
+    like = next(network.parameters())
     counter = FlopCounterMode(display=False)
-    with counter:
+    with evaluating(network), counter:
         network(torch.zeros(1, channels, samples, dtype=like.dtype, device=like.device), per_epoch)
-    network.train(mode)
     return counter.get_total_flops()

@@ -18,8 +18,19 @@ __all__ = ["PAPER_MONTAGE", "attention", "eeg_and_eog", "fuse", "night_posterior
 # The derivations of SeqSleepNet's experiments (section II) under their AASM names.
 PAPER_MONTAGE = {"EEG": "C4-M1", "EOG": "E1-M2 - E2-M2", "EMG": "Chin1-Chin2"}
 
-# What EOG and EEG channels are called in files: beside the eyes, and electrodes of the 10-20 system.
-_NAMES = {"EOG": r".*EOG|(E[12]|LOC|ROC)\b", "EEG": r"EEG|(FP|AF|FC|FT|CP|TP|PO|[FCTPO])(Z|\d+)\b"}
+# What EOG and EEG channels are called in files: eyes and electrodes of the 10-20 system with or without a reference,
+# or EOG and EEG with a side or a number. Nothing else may stand there: "O2 sat" and "EEG Resp" are other channels.
+_GAP = r"[\s_:/().-]*"
+_ELECTRODE = r"(?:(?:AF|FC|FT|CP|TP|[FCTPO])(?:Z|10|[1-9])|FP[12Z]|PO[3-8Z])"  # PO2 would be oxygen
+_EYE = rf"(?:E-?[12]|[LR]OC|(?:left|right){_GAP}eye)"
+_EARS = r"[AM][12](?:\W*[AM]2)?"
+_REFERENCE = rf"{_GAP}(?:{_ELECTRODE}|{_EYE}|{_EARS}|PG[12]|REF|CLE|LER?|AVG?)?{_GAP}"
+_SIDE = r"(?:\d|left|right|horiz(?:ontal)?|vert(?:ical)?|upper|lower|sec|[LRHV])"
+_SIDES = rf"(?:{_GAP}{_SIDE}(?![A-Z]))"
+_NAMES = {
+    "EOG": rf"(?:E[EO]G{_GAP})?{_EYE}{_REFERENCE}|(?:{_SIDE}{_GAP})?EOG{_SIDES}*{_REFERENCE}",
+    "EEG": rf"(?:EEG{_GAP})?{_ELECTRODE}{_REFERENCE}|EEG(?:{_SIDES}+{_REFERENCE})?",
+}
 
 
 def stage(
@@ -36,7 +47,8 @@ def stage(
         know 1 only.
     montage : dict of role to channel or difference of channels, optional
         By default that of the network's card; else the paper's C4-M1, E1-E2 and chin, or for night networks every
-        channel whose name is that of an EEG or EOG channel. Roles that begin with EOG are EOG channels.
+        channel whose name is that of an EEG or EOG channel. For night networks, roles begin with EEG or EOG, or are
+        such names themselves ("C4-M1", "E1-M2"; see `eeg_and_eog`).
 
     Returns
     -------
@@ -47,12 +59,14 @@ def stage(
     Raises
     ------
     SleeplibError
-        If a channel is missing, the recording is shorter than an epoch, or the network cannot give that resolution.
+        If a channel is missing or, for night networks, neither EEG nor EOG or not finite, the recording is shorter
+        than an epoch, or the network cannot give that resolution.
     """
     night = isinstance(network, NightNetwork)
     if per_epoch != 1 and not night:
         raise SleeplibError(f"{type(network).__name__} gives one stage per epoch, not {per_epoch}")
     preparation = _preparation(recording, network, montage)
+    kinds = _kinds(preparation.montage) if night else None
     x = prepared_signals(recording, preparation)
     size = round(preparation.epoch_seconds * preparation.rate)
     n = x.shape[1] // size
@@ -61,7 +75,6 @@ def stage(
             f"{recording.id}: {recording.duration:g} s are shorter than an epoch of {preparation.epoch_seconds:g} s"
         )
     if night:
-        kinds = ["EOG" if role.upper().startswith("EOG") else "EEG" for role in preparation.montage]
         return night_posteriors(network, x[:, : n * size], kinds, per_epoch).float().numpy()
     epochs = x[:, : n * size].reshape(len(x), n, size).swapaxes(0, 1)
     inputs = epochs if network.signals else log_power_images(epochs, preparation)
@@ -81,6 +94,24 @@ def _preparation(recording: Recording, network, montage: dict | None) -> Prepara
     return replace(preparation, montage=montage)
 
 
+def _kinds(montage: dict) -> list[str]:
+    """EEG or EOG for each role: what it begins with, or the kind of channel that it is the name of."""
+    begins = {role: role[:3].upper() for role in montage}
+    kinds = {role: kind if kind in _NAMES else _kind(role) for role, kind in begins.items()}
+    others = [role for role, kind in kinds.items() if not kind]
+    if others:
+        raise SleeplibError(
+            f"night networks take EEG and EOG only, and the montage has {', '.join(others)}; leave that out, or begin "
+            "the roles of EEG and EOG channels with EEG and EOG"
+        )
+    return list(kinds.values())
+
+
+def _kind(name: str) -> str | None:
+    """EEG or EOG, if it is the name of such a channel."""
+    return next((kind for kind, known in _NAMES.items() if re.fullmatch(known, name.strip(), re.I)), None)
+
+
 def eeg_and_eog(recording: Recording) -> dict[str, str]:
     """A montage of every EEG and EOG channel, told by their names: `{"EEG C4-M1": "C4-M1", ...}`.
 
@@ -91,7 +122,7 @@ def eeg_and_eog(recording: Recording) -> dict[str, str]:
     """
     found = {}
     for label in recording.channels:
-        kind = next((kind for kind, name in _NAMES.items() if re.match(name, label.strip(), re.I)), None)
+        kind = _kind(label)
         if kind:
             found[f"{kind} {label}"] = label
     if not found:

@@ -22,7 +22,6 @@ from sleeplib.models.anysleep import AnySleep, EarlyFusion, LateFusion
 from sleeplib.models.usleep import USleep
 
 PIECE = 16 * 3840  # samples of a piece of time, whose maps fit into a processor's cache
-HALO = 64  # samples that a layer sees beyond a piece's ends; more than half of its kernel
 
 
 def night_posteriors(
@@ -51,17 +50,17 @@ def night_posteriors(
     Raises
     ------
     SleeplibError
-        If the resolution does not divide an epoch, the night is shorter than a stage, or U-Sleep lacks a channel.
+        If the resolution does not divide an epoch, the night is shorter than a stage, U-Sleep lacks a channel, or
+        samples are not finite.
     """
-    signals = torch.as_tensor(signals)
     if pairs not in ("vote", "mean"):
         raise SleeplibError(f"{pairs!r} is not known; choose vote or mean")
-    network.check(signals[None])
+    signals = checked(network, signals)
     network.classifier.size(per_epoch, signals.shape[-1])
     with night_of(network) as night:
         if not isinstance(network, USleep):
             return night.logits(signals, per_epoch).softmax(-1)
-        rows = eeg_eog_pairs(kinds or ("EEG", "EOG"), len(signals))
+        rows = eeg_eog_pairs(("EEG", "EOG") if kinds is None else kinds, len(signals))
         each = (night.logits(signals[pair], per_epoch) for pair in rows)
         if pairs == "vote":
             return elect(each, seed)
@@ -103,14 +102,36 @@ def attention(network, signals) -> Tensor:
     Raises
     ------
     SleeplibError
-        If the network has no attention.
+        If the network has no attention, or samples are not finite.
     """
     if not isinstance(network, AnySleep | EarlyFusion | LateFusion):
         raise SleeplibError(f"{type(network).__name__} does not weigh channels")
-    signals = torch.as_tensor(signals)
-    network.check(signals[None])
+    signals = checked(network, signals)
     with night_of(network) as night:
         return night.attention(signals)
+
+
+def checked(network, signals) -> Tensor:
+    """Signals (C, T) as a tensor, copied only where torch cannot share them.
+
+    Raises
+    ------
+    SleeplibError
+        If they have another shape, or samples that are not finite: one would spoil the whole night.
+    """
+    if isinstance(signals, np.ndarray) and (
+        min(signals.strides, default=0) < 0 or not signals.flags.writeable
+    ):
+        signals = signals.copy()
+    signals = torch.as_tensor(signals)
+    network.check(signals[None])
+    spoilt = [str(row) for row, x in enumerate(signals) if not x.isfinite().all()]
+    if spoilt:
+        raise SleeplibError(
+            f"samples that are not finite (NaN or infinite) in channels {', '.join(spoilt)}, counted from 0; "
+            "repair these channels or leave them out"
+        )
+    return signals
 
 
 @contextmanager
@@ -211,7 +232,8 @@ class Night:
         """`layer(*maps)` in pieces of a multiple of `size` samples; what does not fill `size` is dropped.
 
         Each piece is computed from a little more than itself, so that convolutions see what is beyond its ends. All
-        is one piece on a GPU, and where a map is not just as long as the longest or half of it.
+        is one piece on a GPU, and where a map is not just as long as the longest or half of it. Pieces and what is
+        added to them are of even length, so that maps of half the length can be cut at the same times.
 
         Parameters
         ----------
@@ -220,7 +242,10 @@ class Night:
         length = max(x.shape[-1] for x in maps)
         end = length - length % size
         whole = self.like.is_cuda or any(length % x.shape[-1] for x in maps)
-        step, halo = (length, length) if whole else (PIECE - PIECE % (2 * size), HALO)
+        # A decoder sees half a kernel and a sample; two kernels are more than that, and even.
+        step, halo = max(PIECE // (2 * size), 1) * 2 * size, 2 * self.network.settings.kernel
+        if whole:
+            step = halo = length
 
         def piece(first: int) -> Tensor:
             last = min(first + step, end)

@@ -8,6 +8,7 @@ Shapes: B nights or windows, C channels, T samples at 128 Hz, F filters, N stage
 from dataclasses import dataclass
 from itertools import pairwise
 from math import floor, sqrt
+from operator import index
 
 from torch import Tensor, cat, nn, tanh
 from torch.nn import functional
@@ -138,11 +139,15 @@ class Classifier(nn.Module):
 
     def size(self, per_epoch: int, samples: int) -> int:
         """Samples of one stage. Refuses what does not divide an epoch, and signals of fewer `samples`."""
-        if not isinstance(per_epoch, int) or per_epoch < 1 or self.samples % per_epoch:
+        try:
+            stages = 0 if isinstance(per_epoch, bool) else index(per_epoch)
+        except TypeError:
+            stages = 0
+        if stages < 1 or self.samples % stages:
             raise SleeplibError(
                 f"{per_epoch} stages per epoch: it has to be a whole number that divides {self.samples} samples"
             )
-        size = self.samples // per_epoch
+        size = self.samples // stages
         if samples < size:
             raise SleeplibError(f"{samples} samples are shorter than one stage of {size} samples")
         return size

@@ -51,6 +51,14 @@ def test_operations_are_counted_as_by_hand():
     assert network.training
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_a_networks_mode_outlives_an_error(training):
+    network = models.build("usleep", depth=4).train(training)
+    with pytest.raises(SleeplibError, match="takes 2 channels"):
+        cost.flops(network, 3, 3840)
+    assert network.training == training
+
+
 def test_channels_cost_an_encoder_each():
     night = 4 * 3840
     network, one = models.build("anysleep", depth=4), models.build("usleep", depth=4)
