@@ -122,10 +122,13 @@ def test_a_night_network_on_two_cohorts(road, tmp_path, capsys):
     for wrong, told in (
         (["--recipe", "patients=3"], "--recipe knows no patients"),
         (["--passes", 3], "makes no passes"),
-        (["--split", "a.json", "b.json"], "2 splits for 1 stores"),
+        (["--split", "a.json"], "leave --valid-persons and --test-persons away"),
+        (["--recipe", "learning_rate=0"], "learning_rate=0; expected a number above 0"),
     ):
         assert call(*train, *wrong) == 2
         assert told in capsys.readouterr().err
+    assert call(*train[:6], "--split", "a.json", "b.json") == 2
+    assert "2 splits for 1 stores" in capsys.readouterr().err
     assert call("train", "e2e-arnn", "--store", *stores, "--out", tmp_path / "x") == 2
     assert "trained on one store, and 2 are given" in capsys.readouterr().err
     assert call("evaluate", weights, "--store", stores[1]) == 2
