@@ -1,11 +1,11 @@
-"""The door: `sleeplib cohorts | fetch | simulate | prepare | split | train | evaluate | weights | run`."""
+"""The door: `sleeplib cohorts | fetch | simulate | prepare | split | train | evaluate | ... | weights | run`."""
 
 import argparse
 import os
 import sys
 
 from sleeplib import __version__
-from sleeplib.cli import data, networks, weights
+from sleeplib.cli import data, networks, train, weights
 from sleeplib.errors import SleeplibError
 
 # Nothing heavy is imported in this room: each command imports what it needs, so that --help answers at once.
@@ -53,6 +53,6 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"sleeplib {__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (*data.COMMANDS, *networks.COMMANDS, *weights.COMMANDS):
+    for add in (*data.COMMANDS, *train.COMMANDS, *networks.COMMANDS, *weights.COMMANDS):
         add(commands)
     return top

@@ -34,7 +34,7 @@ def save(network, name: str, path: str | Path, preparation: Preparation, **card)
     preparation : how nights were prepared for it; `inference.stage` prepares other nights alike
     card : what else is worth knowing: cohort, data digest, training settings, validation accuracy
     """
-    path = Path(path).with_suffix(".safetensors")
+    path = _file(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     save_file({key: value.contiguous() for key, value in network.state_dict().items()}, part)
@@ -64,7 +64,7 @@ def load(path: str | Path):
     SleeplibError
         If the weights or the card are missing, or the weights are not those that the card describes.
     """
-    path = Path(path).with_suffix(".safetensors")
+    path = _file(path)
     try:
         card = json.loads(path.with_suffix(".json").read_text())
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -74,7 +74,7 @@ def load(path: str | Path):
         ) from error
     except ValueError as error:
         raise SleeplibError(f"{path.with_suffix('.json')}: damaged card ({error})") from error
-    if digest != card.get("sha256"):
+    if not isinstance(card, dict) or digest != card.get("sha256"):
         raise SleeplibError(
             f"{path}: not the weights that its card describes (SHA-256 differs); copy or train them again"
         )
@@ -86,6 +86,14 @@ def load(path: str | Path):
         raise SleeplibError(f"{path}: does not fit its card ({error})") from error
     network.card = card
     return network.eval()
+
+
+def _file(path: str | Path) -> Path:
+    """The file of weights, also where its suffix is left away or the card is named."""
+    path = Path(path)
+    if path.suffix in (".safetensors", ".json"):
+        return path.with_suffix(".safetensors")
+    return path.with_name(path.name + ".safetensors")  # "net-0.5" has no suffix
 
 
 def _fields(settings: dict) -> dict:

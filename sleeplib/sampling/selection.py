@@ -93,7 +93,7 @@ def _numbers(which, n: int) -> np.ndarray:
 
 def _check_alike(stores: list[Store]) -> None:
     for store in stores[1:]:
-        for setting in ("rate", "epoch_seconds", "scaling"):
+        for setting in ("rate", "epoch_seconds", "scaling", "filters"):
             ours, first = getattr(store.preparation, setting), getattr(stores[0].preparation, setting)
             if ours != first:
                 raise SleeplibError(

@@ -173,6 +173,9 @@ def fit_nights(
     rank, world = processes.here()
     _check(network, stores, valid, settings, world)
     windows, recordings = settings.windows(stores, train), settings.recordings(stores, valid)
+    for part, selection in (("training", windows.selection), ("validation", recordings.selection)):
+        if selection.skipped and rank == 0:
+            print(f"{part}: {selection.why()}")
     network.to(device).train()
     optimiser = torch.optim.Adam(network.parameters(), settings.learning_rate, amsgrad=True)
     data = [[s.digest, *(np.asarray(w[i]).tolist() for w in (train, valid))] for i, s in enumerate(stores)]
