@@ -1,5 +1,6 @@
 """The book's sources: chapters that teach, a ledger that points at things that exist, drawings that are up to date."""
 
+import ast
 import dataclasses
 import importlib
 import inspect
@@ -39,6 +40,21 @@ def test_a_chapter_opens_with_its_goals_and_closes_with_exercises(name):
     exercises = re.findall(r"^`{3,}\{exercise\}.*\n:label: (\S+)", text, flags=re.M)
     solutions = re.findall(r"^`{3,}\{solution\} (\S+)\n:class: dropdown", text, flags=re.M)
     assert 2 <= len(exercises) <= 3 and sorted(exercises) == sorted(solutions)
+
+
+def test_quoted_code_is_where_the_chapters_say():
+    quotes = [
+        (ROOT / "book" / file, name)
+        for page in (ROOT / "book").glob("*.md")
+        for file, name in re.findall(
+            r"^```\{literalinclude\} (\.\S+)\n:pyobject: (\S+)", page.read_text(), flags=re.M
+        )
+    ]
+    assert len(quotes) > 40
+    for path, name in quotes:
+        tree = ast.parse(path.read_text())
+        for part in name.split("."):
+            tree = next(node for node in tree.body if getattr(node, "name", None) == part)
 
 
 @pytest.mark.parametrize("name", CHAPTERS)
