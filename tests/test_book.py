@@ -50,7 +50,7 @@ def test_quoted_code_is_where_the_chapters_say():
             r"^```\{literalinclude\} (\.\S+)\n:pyobject: (\S+)", page.read_text(), flags=re.M
         )
     ]
-    assert len(quotes) > 40
+    assert len(quotes) > 30
     for path, name in quotes:
         tree = ast.parse(path.read_text())
         for part in name.split("."):
