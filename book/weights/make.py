@@ -1,6 +1,6 @@
 """Train the networks whose weights come with the project, and copy them here.
 
-    python book/weights/make.py demo [--jobs 2]         # those of the notebooks' demo profile, about an hour
+    python book/weights/make.py demo [--jobs 2]         # those of the notebooks' demo profile, an hour and a quarter
     python book/weights/make.py any [--jobs 2]          # U-Sleep, AnySleep and its variants on twins of 13 cohorts
     python book/weights/make.py real-eeg --root FOLDER  # one SeqSleepNet on all persons of Sleep-EDF's FOLDER
 
