@@ -248,6 +248,7 @@ class Night:
             step = halo = length
 
         def piece(first: int) -> Tensor:
+            """The piece that begins at `first`."""
             last = min(first + step, end)
             low, high = max(first - halo, 0), min(last + last % 2 + halo, length)
             cut = [x[..., low * x.shape[-1] // length : high * x.shape[-1] // length] for x in maps]

@@ -173,9 +173,7 @@ def fit_nights(
     rank, world = processes.here()
     _check(network, stores, valid, settings, world)
     windows, recordings = settings.windows(stores, train), settings.recordings(stores, valid)
-    for part, selection in (("training", windows.selection), ("validation", recordings.selection)):
-        if selection.skipped and rank == 0:
-            print(f"{part}: {selection.why()}")
+    _tell(rank, training=windows.selection, validation=recordings.selection)
     network.to(device).train()
     optimiser = torch.optim.Adam(network.parameters(), settings.learning_rate, amsgrad=True)
     data = [[s.digest, *(np.asarray(w[i]).tolist() for w in (train, valid))] for i, s in enumerate(stores)]
@@ -185,7 +183,6 @@ def fit_nights(
     state.resume()
     model = DistributedDataParallel(processes.synchronise(network)) if world > 1 else network
     model = torch.compile(model) if settings.compile else model
-    kind = torch.device(device).type
     left = 0 if _stopped(state, settings) else settings.steps - state.step
     batches = Loader(windows, workers, part=(rank, world))(state.step, left)
     started, begun, first = time.perf_counter() - state.seconds, time.perf_counter(), state.step
@@ -196,15 +193,7 @@ def fit_nights(
         for batch in bar:
             for group in optimiser.param_groups if settings.annealed else ():
                 group["lr"] = settings.learning_rate * annealed(state.step / settings.steps)
-            n_scored = processes.count((batch.labels != UNSCORED).sum().item(), device)
-            loss = torch.zeros((), device=device)
-            if n_scored:  # else there is nothing to learn, not even statistics
-                with torch.autocast(kind, torch.bfloat16, enabled=settings.amp):
-                    loss = night_loss(model(batch.signals(device)), batch.labels.to(device)) / n_scored
-                optimiser.zero_grad()
-                (loss * world).backward()  # several processes average their gradients
-                optimiser.step()
-            state.losses.append(processes.total(loss.detach()))
+            state.losses.append(_learn(model, batch, optimiser, settings.amp, device, world))
             state.step += 1
             validated = state.step % settings.updates == 0 or state.step == settings.steps
             if validated:
@@ -226,6 +215,26 @@ def fit_nights(
     network.load_state_dict(state.best)
     network.eval()
     return state.history
+
+
+def _learn(model, batch, optimiser, amp: bool, device, world: int) -> torch.Tensor:
+    """One step on a batch, or on this process's share of it; the mean loss over the whole batch's scored epochs."""
+    n_scored = processes.count((batch.labels != UNSCORED).sum().item(), device)
+    loss = torch.zeros((), device=device)
+    if n_scored:  # else there is nothing to learn, not even statistics
+        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=amp):
+            loss = night_loss(model(batch.signals(device)), batch.labels.to(device)) / n_scored
+        optimiser.zero_grad()
+        (loss * world).backward()  # several processes average their gradients
+        optimiser.step()
+    return processes.total(loss.detach())
+
+
+def _tell(rank: int, **selections) -> None:
+    """Say once which recordings are left out, and why."""
+    for part, selection in selections.items():
+        if selection.skipped and rank == 0:
+            print(f"{part}: {selection.why()}")
 
 
 def _check(network, stores, valid: list, settings: NightTraining, world: int) -> None:

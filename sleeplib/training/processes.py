@@ -54,6 +54,7 @@ class GlobalBatchNorm(nn.BatchNorm1d):
     """
 
     def forward(self, x: Tensor) -> Tensor:
+        """`(B, F)` or `(B, F, T)`, normalised by mean and variance over all other axes and all processes."""
         if not self.training:
             return super().forward(x)
         with torch.autocast(x.device.type, enabled=False):
