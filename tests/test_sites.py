@@ -50,6 +50,12 @@ def test_the_first_persons_test_in_a_small_twin_as_in_a_large_one(tmp_path):
         "test": {"x"}, "valid": {"b"}, "train": {"c", "a"},
     }  # fmt: skip
     assert sorted(np.concatenate(list(split.values()))) == list(range(8))
-    assert set(small.groups[suite.first_persons(small, 1, 1)["test"]]) == {"x"}
-    with pytest.raises(SleeplibError, match="3 persons; 2 to test and 1 to validate leave nobody"):
-        suite.first_persons(small, test=2, valid=1)
+    for test in (1, 2):  # of three, one is left to train on
+        split = suite.first_persons(small, test, 1)
+        assert {part: set(small.groups[which]) for part, which in split.items()} == {
+            "test": {"x"}, "valid": {"b"}, "train": {"c"},
+        }  # fmt: skip
+    with pytest.raises(
+        SleeplibError, match="3 persons or families; one to test, 2 to validate and one to train"
+    ):
+        suite.first_persons(small, test=1, valid=2)

@@ -74,7 +74,7 @@ def first_persons(store: Store, test: int, valid: int) -> dict[str, np.ndarray]:
     """A split whose test persons are the first, then those who choose the training epoch; the others train.
 
     A twin of few persons holds the first of a twin of many: who trains on the large one can test on the small one.
-    Families stay together.
+    Families stay together; where there are few of them, fewer than `test` are kept, so that one is left to train on.
 
     Raises
     ------
@@ -83,9 +83,11 @@ def first_persons(store: Store, test: int, valid: int) -> dict[str, np.ndarray]:
     """
     _, first, number = np.unique(store.groups, return_index=True, return_inverse=True)
     place = np.argsort(np.argsort(first))[number]  # of each night's person, in the order of the store
-    if test + valid >= len(first):
+    test = min(test, len(first) - valid - 1)
+    if test < 1:
         raise SleeplibError(
-            f"{store.folder}: {len(first)} persons; {test} to test and {valid} to validate leave nobody to train on"
+            f"{store.folder}: {len(first)} persons or families; one to test, {valid} to validate and one to train are "
+            "the least"
         )
     return {
         "test": np.flatnonzero(place < test),
