@@ -10,7 +10,15 @@ from sleeplib import inference, models
 from sleeplib.errors import SleeplibError
 from sleeplib.models import weights
 from sleeplib.preparation import log_power_images
-from sleeplib.protocol import BASELINES, Predictions, System, known_device, pooled, simulator_digest
+from sleeplib.protocol import (
+    BASELINES,
+    Predictions,
+    System,
+    check_preparation,
+    known_device,
+    pooled,
+    simulator_digest,
+)
 from sleeplib.sampling import Nights, Selection
 from sleeplib.store import Store
 from sleeplib.training import NightTraining, fit_nights, processes
@@ -86,13 +94,7 @@ def unseen(network, store: Store) -> np.ndarray:
     SleeplibError
         If nobody is left, the nights were prepared otherwise than the network's, or its card does not say who was seen.
     """
-    for setting in ("rate", "scaling", "filters", "epoch_seconds"):
-        ours, theirs = getattr(store.preparation, setting), getattr(network.preparation, setting)
-        if ours != theirs:
-            raise SleeplibError(
-                f"{store.folder}: prepared with {setting} {ours}, the network needs {theirs}; run `sleeplib prepare "
-                f"--{setting} {theirs}` again"
-            )
+    check_preparation(network, store)
     if "cohorts" not in network.card and not store.simulated:
         raise SleeplibError(
             f"{store.folder}: the card of these weights does not name the persons that they have seen; give the "

@@ -338,6 +338,24 @@ def _stage(store: Store, which, model) -> list[np.ndarray]:
     return results
 
 
+def check_preparation(network, store: Store, *others: str) -> None:
+    """Make sure that nights were prepared as the network's; `others` are settings that matter to it besides.
+
+    Raises
+    ------
+    SleeplibError
+        If they were not, naming the setting.
+    """
+    for setting in ("rate", "scaling", "filters", "epoch_seconds", *others):
+        ours, theirs = getattr(store.preparation, setting), getattr(network.preparation, setting)
+        if ours != theirs:
+            option = f" with --{setting} {theirs}" if setting in ("rate", "scaling") else ""
+            raise SleeplibError(
+                f"{store.folder}: prepared with {setting} {ours}, the network needs {theirs}; run `sleeplib prepare` "
+                f"again{option}"
+            )
+
+
 def assess(network, store: Store, train_store: Store) -> tuple[list[System], Predictions]:
     """Stage the nights of a store whose persons a trained network has never seen, beside the two baselines.
 
@@ -354,13 +372,7 @@ def assess(network, store: Store, train_store: Store) -> tuple[list[System], Pre
         persons are missing.
     """
     card = network.card
-    for setting in ("rate", "scaling", "filters", "epoch_seconds", "images"):
-        ours, theirs = getattr(store.preparation, setting), getattr(network.preparation, setting)
-        if ours != theirs:
-            raise SleeplibError(
-                f"{store.folder}: prepared with {setting} {ours}, the network "
-                f"needs {theirs}; run `sleeplib prepare` again"
-            )
+    check_preparation(network, store, "images")
     roles = list(network.preparation.montage or ())
     if list(store.preparation.montage or ()) != roles:
         raise SleeplibError(f"{store.folder}: has the channels {store.channels}, the network needs {roles}")
