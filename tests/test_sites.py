@@ -38,22 +38,24 @@ def test_every_budget_builds_every_network(budget):
 def test_the_first_persons_test_in_a_small_twin_as_in_a_large_one(tmp_path):
     def store(name, n):
         nights = [
-            (f"{person}{night}", np.zeros(4, int), [EEG, EOG]) for person in "xbca"[:n] for night in (1, 2)
+            (f"{night}-{person}", np.zeros(4, int), [EEG, EOG])
+            for person in ("8", "9", "10", "11")[:n]  # in names' order, 10 would come before 8
+            for night in (1, 2)
         ]
         made = make(tmp_path / name, name, nights)
-        made.groups = np.array([id[0] for id in made.ids])
+        made.groups = np.array([id[2:] for id in made.ids])
         return made
 
     large, small = store("large", 4), store("small", 3)
     split = suite.first_persons(large, test=1, valid=1)
     assert {part: set(large.groups[which]) for part, which in split.items()} == {
-        "test": {"x"}, "valid": {"b"}, "train": {"c", "a"},
+        "test": {"8"}, "valid": {"11"}, "train": {"9", "10"},
     }  # fmt: skip
     assert sorted(np.concatenate(list(split.values()))) == list(range(8))
     for test in (1, 2):  # of three, one is left to train on
         split = suite.first_persons(small, test, 1)
         assert {part: set(small.groups[which]) for part, which in split.items()} == {
-            "test": {"x"}, "valid": {"b"}, "train": {"c"},
+            "test": {"8"}, "valid": {"10"}, "train": {"9"},
         }  # fmt: skip
     with pytest.raises(
         SleeplibError, match="3 persons or families; one to test, 2 to validate and one to train"

@@ -58,7 +58,7 @@ def real_eeg(root: str, jobs: int) -> None:
 def any_channels(jobs: int, seed: int = 0) -> None:
     """The four architectures of AnySleep's Table 1, on the twins of its 13 training cohorts.
 
-    The first two persons of each cohort are the notebooks' test persons; the third chooses the training epoch.
+    The first two persons of each cohort are the notebooks' test persons; the last chooses the training epoch.
     """
     stores = suite.stores(suite.sites.TRAINING, PERSONS, HOURS, jobs)
     splits = [suite.first_persons(store, test=2, valid=1) for store in stores]

@@ -71,9 +71,10 @@ def stores(names, persons: int | None = None, hours: float | None = None, jobs: 
 
 
 def first_persons(store: Store, test: int, valid: int) -> dict[str, np.ndarray]:
-    """A split whose test persons are the first, then those who choose the training epoch; the others train.
+    """A split whose test persons are the first, those who choose the training epoch the last; the others train.
 
-    A twin of few persons holds the first of a twin of many: who trains on the large one can test on the small one.
+    A twin of few persons holds the first of a twin of many: who trains on the large one can test on the small one,
+    where the person after the test persons is one of the training.
     Families stay together; where there are few of them, fewer than `test` are kept, so that one is left to train on.
 
     Raises
@@ -81,16 +82,16 @@ def first_persons(store: Store, test: int, valid: int) -> dict[str, np.ndarray]:
     SleeplibError
         If nobody is left to train on.
     """
-    _, first, number = np.unique(store.groups, return_index=True, return_inverse=True)
-    place = np.argsort(np.argsort(first))[number]  # of each night's person, in the order of the store
-    test = min(test, len(first) - valid - 1)
+    people = sorted(set(store.groups.tolist()), key=lambda name: (len(name), name))  # as twins number them
+    place = np.array([people.index(name) for name in store.groups.tolist()])
+    test = min(test, len(people) - valid - 1)
     if test < 1:
         raise SleeplibError(
-            f"{store.folder}: {len(first)} persons or families; one to test, {valid} to validate and one to train are "
+            f"{store.folder}: {len(people)} persons or families; one to test, {valid} to validate and one to train are "
             "the least"
         )
     return {
         "test": np.flatnonzero(place < test),
-        "valid": np.flatnonzero((place >= test) & (place < test + valid)),
-        "train": np.flatnonzero(place >= test + valid),
+        "train": np.flatnonzero((place >= test) & (place < len(people) - valid)),
+        "valid": np.flatnonzero(place >= len(people) - valid),
     }
