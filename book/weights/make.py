@@ -63,7 +63,8 @@ def any_channels(jobs: int, seed: int = 0) -> None:
     stores = suite.stores(suite.sites.TRAINING, PERSONS, HOURS, jobs)
     splits = [suite.first_persons(store, test=2, valid=1) for store in stores]
     runs = results.build_folder() / "runs" / "any"
-    systems = suite.night_systems("demo", seed)
+    slowest_first = ("anysleep-late", "anysleep", "anysleep-early", "usleep")
+    systems = sorted(suite.night_systems("demo", seed), key=lambda s: slowest_first.index(s.network))
     work = [
         (stores, splits, s.network, s.settings, s.recipe, runs / f"{s.network}-{seed}", False)
         for s in systems

@@ -16,10 +16,10 @@ TRAINING = (
 )  # fmt: skip
 HOLD_OUT = ("dodh", "dodo", "isruc-sg1", "isruc-sg2", "isruc-sg3", "mass-c1", "mass-c3", "svuh")
 
-# Of a laptop's CPU: networks of half the width, larger steps, and a few of them.
+# Of a laptop's CPU: networks of half the width, larger steps, and a few of them on few windows each.
 _NARROW = {"complexity": 0.42}
 _SHORT = {
-    "learning_rate": 3e-3, "annealed": True, "batch_size": 16, "updates": 100, "training_epochs": 10, "amp": True,
+    "learning_rate": 3e-3, "annealed": True, "batch_size": 8, "updates": 200, "training_epochs": 6, "amp": True,
 }  # fmt: skip
 _TINY = {"depth": 4, "complexity": 0.2}
 _FEW = {"learning_rate": 1e-3, "batch_size": 2, "updates": 2, "training_epochs": 1}
