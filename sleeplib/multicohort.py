@@ -81,9 +81,15 @@ def posteriors(network, store: Store, i: int, rows=None, per_epoch: int = 1, see
     """
     kinds = np.array(store.types(i))
     rows = np.flatnonzero(np.isin(kinds, ("EEG", "EOG"))) if rows is None else np.asarray(rows)
+    night = signals(store, i, rows)
+    return inference.night_posteriors(network, night, list(kinds[rows]), per_epoch, seed=seed).numpy()
+
+
+def signals(store: Store, i: int, rows) -> np.ndarray:
+    """Prepared signals `(C, T)` of some channels of night `i`, given as their rows."""
+    rows = np.asarray(rows)
     scale, offset = store.scale(i)
-    signals = store.samples(i)[rows] * scale[rows, None] + offset[rows, None]
-    return inference.night_posteriors(network, signals, list(kinds[rows]), per_epoch, seed=seed).numpy()
+    return store.samples(i)[rows] * scale[rows, None] + offset[rows, None]
 
 
 def unseen(network, store: Store) -> np.ndarray:
@@ -142,20 +148,36 @@ def assess(
     chosen = Selection(stores, tests, mode)
     if chosen.skipped:
         print(chosen.why())
-    known = _training_nights(network, train_stores)
-    baselines = BASELINES if known else ()  # published weights say nothing about their persons
-    fitted = {b.label: models.baseline(b.network).fit(known, stores[0].rate) for b in baselines}
+    fitted = baselines(network, train_stores)
     results = []
     for number, store in enumerate(stores):
         found = {name: [] for name in (label, *fitted)}
         test = chosen.recording[chosen.store == number]
         for i in test:
             found[label].append(posteriors(network, store, i))
-            images = torch.from_numpy(_images(store, i)) if fitted else None
             for name, model in fitted.items():
-                found[name].append(model.posteriors(images))
+                found[name].append(baseline_posteriors(model, store, i))
         results.append(pooled(store, test, found))
-    return [System(label, label), *baselines], results
+    return [System(label, label), *(b for b in BASELINES if b.label in fitted)], results
+
+
+def baselines(network, stores: list[Store]) -> dict:
+    """The two `BASELINES`, by label, fitted to at most 100 of the nights on which a network was trained.
+
+    There are none for published weights, whose cards name no persons.
+
+    Raises
+    ------
+    SleeplibError
+        If the stores hold none of the training persons.
+    """
+    known = _training_nights(network, stores)
+    return {b.label: models.baseline(b.network).fit(known, stores[0].rate) for b in BASELINES if known}
+
+
+def baseline_posteriors(model, store: Store, i: int) -> np.ndarray:
+    """Posteriors `(N, 5)` of a fitted baseline for night `i` of a store, of which it sees the first EEG channel."""
+    return model.posteriors(torch.from_numpy(_images(store, i)))
 
 
 def _check_names(stores: list[Store]) -> None:

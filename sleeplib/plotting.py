@@ -175,7 +175,7 @@ def confusion_matrix(counts, ax=None, title: str = ""):
         [f"{100 * s:.0f} %\n{c:,}" for s, c in zip(*rows, strict=True)]
         for rows in zip(shares, counts, strict=True)
     ]
-    return _stage_matrix(shares, texts, ax, title, xlabel="predicted", ylabel="true")
+    return _matrix(shares, texts, ax, title, xlabel="predicted", ylabel="true")
 
 
 def confusion_difference(first, second, ax=None, title: str = ""):
@@ -187,23 +187,35 @@ def confusion_difference(first, second, ax=None, title: str = ""):
     points = 100 * (shares[0] - shares[1])
     better = np.where(np.eye(len(points), dtype=bool), points, -points)
     texts = [[f"{p:+.1f}" for p in row] for row in points]
-    return _stage_matrix(better, texts, ax, title, "RdBu", (-20, 20), xlabel="predicted", ylabel="true")
+    return _matrix(better, texts, ax, title, "RdBu", (-20, 20), xlabel="predicted", ylabel="true")
 
 
 def transition_matrix(shares, ax=None, title: str = ""):
     """Draw the probabilities `(5, 5)` that an epoch of the row's stage is followed by one of the column's."""
     texts = [[f"{p:.3f}" for p in row] for row in np.asarray(shares)]
-    return _stage_matrix(np.asarray(shares), texts, ax, title, xlabel="next epoch", ylabel="epoch")
+    return _matrix(np.asarray(shares), texts, ax, title, xlabel="next epoch", ylabel="epoch")
 
 
-def _stage_matrix(values, texts, ax, title, cmap="Blues", span=(0, 1), **labels):
+def numbers(values, rows, columns=None, ax=None, title: str = "", cmap="Blues", span=None, **labels):
+    """Draw a matrix of numbers `(R, C)` with each number in its cell; `labels` are those of the axes."""
+    columns = rows if columns is None else columns
+    values, finite = np.asarray(values), np.asarray(values)[np.isfinite(values)]
+    texts = [["" if np.isnan(x) else f"{x:.1f}" for x in row] for row in values]
+    span = span or (finite.min(), finite.max())
+    ax = ax if ax is not None else _axes(None, 0.4 + 0.3 * len(rows))
+    return _matrix(values, texts, ax, title, cmap, span, rows, columns, **labels)
+
+
+def _matrix(values, texts, ax, title, cmap="Blues", span=(0, 1), rows=STAGES, columns=STAGES, **labels):
     ax = ax if ax is not None else plt.subplots(figsize=(WIDTH * 0.55, WIDTH * 0.5))[1]
     image = ax.imshow(values, cmap=cmap, vmin=span[0], vmax=span[1])
     for (i, j), value in np.ndenumerate(values):
         red, green, blue, _ = image.cmap(image.norm(value))
         dark = 0.3 * red + 0.6 * green + 0.1 * blue < 0.5
         ax.text(j, i, texts[i][j], ha="center", va="center", fontsize=7, color="white" if dark else "black")
-    ax.set(xticks=range(5), yticks=range(5), xticklabels=STAGES, yticklabels=STAGES, **labels)
+    ax.set(
+        xticks=range(len(columns)), yticks=range(len(rows)), xticklabels=columns, yticklabels=rows, **labels
+    )
     ax.set_title(title)
     ax.spines[:].set_visible(False)
     ax.tick_params(length=0)

@@ -106,18 +106,13 @@ class Predictions:
         return {"truth": self.truth} | numbers | {label: self.stages(label) for label in self.posteriors}
 
 
+_CODE = ("signals", "store", "sampling/sequences", "training/sequences", "inference/sequences", "protocol")
+
+
 @cache
-def _code() -> str:
-    """Digest of the code that decides predictions: finished work of other code is not reused."""
+def code(*rooms: str) -> str:
+    """Digest of the code that decides predictions, all models and these rooms: work of other code is not reused."""
     here = Path(__file__).parent
-    rooms = (
-        "signals",
-        "store",
-        "sampling/sequences",
-        "training/sequences",
-        "inference/sequences",
-        "protocol",
-    )
     files = [here / f"{room}.py" for room in rooms] + sorted((here / "models").glob("*.py"))
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
@@ -143,7 +138,9 @@ def known_device(name: str | None) -> torch.device:
 
 def _identity(store: Store, split: dict, system: System) -> str:
     nights = {part: [store.ids[i] for i in which] for part, which in split.items()}
-    content = json.dumps([store.digest, nights, asdict(system), _code(), default_device()], sort_keys=True)
+    content = json.dumps(
+        [store.digest, nights, asdict(system), code(*_CODE), default_device()], sort_keys=True
+    )
     return hashlib.sha256(content.encode()).hexdigest()
 
 

@@ -263,7 +263,7 @@ def rescore(record: dict, score) -> list[dict]:
 
 def table(record: dict, columns=tuple(METRICS)):
     """A `DataFrame`, one line per system: "78.9 (76.1–81.5)" is a value and its 95 % confidence interval."""
-    return _frame(
+    return frame(
         {row["system"]: [_cell(row, metric) for metric in columns] for row in record["rows"]},
         [ALL_METRICS[metric][0] for metric in columns],
     )
@@ -276,14 +276,21 @@ def stage_table(record: dict, quantity: str = "sensitivity"):
         return ["" if value is None else f"{100 * value:.1f}" for value in values]
 
     rows = [row for row in record["rows"] if row.get(quantity)]
-    return _frame({row["system"]: percent(row[quantity]) for row in rows}, list(STAGES))
+    return frame({row["system"]: percent(row[quantity]) for row in rows}, list(STAGES))
 
 
-def _frame(lines: dict, columns: list[str]):
-    """Lines under their systems; "System" heads the index as the columns' name, which prints in one header row."""
+def frame(lines: dict, columns: list[str], name: str = "System"):
+    """A `DataFrame` with a line for each key; `name` heads them, as the columns' name, in one row with the heads."""
     import pandas as pd
 
-    return pd.DataFrame.from_dict(lines, orient="index", columns=pd.Index(columns, name="System"))
+    return pd.DataFrame.from_dict(lines, orient="index", columns=pd.Index(columns, name=name))
+
+
+def interval(value, low, high, decimals: int = 1) -> str:
+    """A fraction and the bounds of its interval as percent, in a cell of a table; empty where it is not known."""
+    if np.isnan(value):
+        return ""
+    return f"{100 * value:.{decimals}f} ({100 * low:.{decimals}f},\u00a0{100 * high:.{decimals}f})"
 
 
 def _cell(row: dict, metric: str) -> str:

@@ -186,6 +186,30 @@ def test_pieces_round_no_worse_than_the_plain_night(name, signals, short_pieces)
         assert (staged - plain).abs().max() < tolerance
 
 
+@pytest.mark.parametrize("name", [*FUSING, "usleep"])
+def test_sets_of_channels_are_staged_as_one_by_one(name, signals, short_pieces):
+    network = night_network(name)
+    sets = [[1, 0], [0, 1], [4, 4]] + ([] if name == "usleep" else [[2], [0, 1, 2, 3, 4]])
+    staged = list(nights.posteriors_of_sets(network, signals, sets))
+    assert len(staged) == len(sets)
+    for rows, ours in zip(sets, staged, strict=True):
+        with torch.no_grad():
+            plain = network(signals[None, rows])[0].softmax(-1)
+        assert (ours - plain).abs().max() < 1e-10
+    assert not list(nights.posteriors_of_sets(network, signals, []))
+    needed = "an EEG and an EOG channel" if name == "usleep" else "one channel or more"
+    with pytest.raises(SleeplibError, match=f"takes {needed}, not channels"):
+        list(nights.posteriors_of_sets(network, signals, [[0, 1], []]))
+
+
+def test_a_channel_in_many_sets_is_looked_at_once(signals, monkeypatch):
+    network, looked_at = night_network("anysleep"), []
+    encode = nights.Night.encode
+    monkeypatch.setattr(nights.Night, "encode", lambda self, x: looked_at.append(x) or encode(self, x))
+    list(nights.posteriors_of_sets(network, signals, [[0, 1], [1, 3], [3, 0, 1]]))
+    assert len(looked_at) == 3
+
+
 @pytest.mark.parametrize("name", FUSING)
 def test_attention_is_that_of_the_plain_night(name, signals, short_pieces):
     network = night_network(name)

@@ -16,10 +16,9 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-import torch
 from safetensors.torch import load_file, save_file
 
-from sleeplib import experiments, multicohort, parallel, protocol, results, suite
+from sleeplib import experiments, protocol, results, suite
 from sleeplib.models import CLASSICAL, weights
 
 HERE = Path(__file__).parent
@@ -60,25 +59,14 @@ def any_channels(jobs: int, seed: int = 0) -> None:
 
     The first two persons of each cohort are the notebooks' test persons; the last chooses the training epoch.
     """
-    stores = suite.stores(suite.sites.TRAINING, PERSONS, HOURS, jobs)
+    stores = suite.stores(suite.sites.TRAINING, persons=PERSONS, hours=HOURS, jobs=jobs)
     splits = [suite.first_persons(store, test=2, valid=1) for store in stores]
-    runs = results.build_folder() / "runs" / "any"
     slowest_first = ("anysleep-late", "anysleep", "anysleep-early", "usleep")
     systems = sorted(suite.night_systems("demo", seed), key=lambda s: slowest_first.index(s.network))
-    work = [
-        (stores, splits, s.network, s.settings, s.recipe, runs / f"{s.network}-{seed}", False)
-        for s in systems
-    ]
-    for _ in parallel.work(_train_any, work, jobs, "loky", "architectures", "run", progress=True):
-        pass
+    paths = suite.night_networks(stores, splits, systems, jobs=jobs, progress=True)
     for system in systems:
-        name = f"{system.network}-{seed}"
-        keep(system.network, runs / name, HERE / "any" / name, "metrics.jsonl")
-
-
-def _train_any(*work) -> None:
-    torch.set_num_threads(1)
-    multicohort.train(*work)
+        place = HERE / "any" / f"{system.network}-{seed}"
+        keep(system.network, paths[system.label].parent, place, "metrics.jsonl")
 
 
 def keep(network: str, run: Path, place: Path, history: str = "history.json") -> None:

@@ -1,9 +1,9 @@
-"""How sure are we? Intervals by resampling persons, because epochs of one person are not independent."""
+"""How sure are we? Intervals and tests by persons, because epochs and nights of one person are not independent."""
 
 import numpy as np
+from scipy import stats
 
 from sleeplib.analysis import metrics
-from sleeplib.stages import UNSCORED
 
 
 def confusions_by_person(truth, predicted, person) -> np.ndarray:
@@ -64,6 +64,80 @@ def paired_difference(
     return metric(first.sum(0)) - metric(second.sum(0)), low, high
 
 
+def difference(
+    metric, first: np.ndarray, second: np.ndarray, n: int = 2000, level: float = 0.95, seed: int = 0
+):
+    """Difference of a pooled metric between two groups of other persons, with its interval.
+
+    Returns
+    -------
+    difference, low, high : `metric(first) - metric(second)` and the bounds of its interval
+    """
+    drawn = [
+        metric(np.einsum("np,p...->n...", resamples_by_person(len(c), n, seed + k), c))
+        for k, c in enumerate((first, second))
+    ]
+    low, high = _interval(drawn[0] - drawn[1], level)
+    return metric(first.sum(0)) - metric(second.sum(0)), low, high
+
+
+def welch(first, second, alternative: str = "greater") -> np.ndarray:
+    """p-values `(...)` of Welch's t-test of two samples `(N, ...)`, `(M, ...)`, as in AnySleep (figure 1).
+
+    It takes all values to be independent. Those of two networks on the same nights are not, nor are the nights of one
+    person: see `sign_flips`.
+    """
+    return np.asarray(stats.ttest_ind(first, second, equal_var=False, alternative=alternative).pvalue)
+
+
+def by_person(values, person) -> np.ndarray:
+    """Means `(P, ...)` of the values `(N, ...)` of each person; those that are not numbers are left out."""
+    values, people = np.asarray(values, float), np.unique(person, return_inverse=True)
+    rows = [values[people[1] == p] for p in range(len(people[0]))]
+    counted = [np.isfinite(x).sum(0) for x in rows]
+    sums = [np.nansum(x, axis=0) for x in rows]
+    return np.stack(
+        [np.where(n > 0, s / np.maximum(n, 1), np.nan) for s, n in zip(sums, counted, strict=True)]
+    )
+
+
+def mean_of_persons(values: np.ndarray, n: int = 2000, level: float = 0.95, seed: int = 0):
+    """Mean `(...)` of the values `(P, ...)` of P persons, and the bounds of its percentile interval over persons."""
+    weights = resamples_by_person(len(values), n, seed) / len(values)
+    low, high = _interval(np.einsum("np,p...->n...", weights, values), level)
+    return values.mean(0), low, high
+
+
+def sign_flips(differences, alternative: str = "greater", n: int = 9999, seed: int = 0) -> np.ndarray:
+    """p-values `(...)` that the mean difference `(P, ...)` of P persons is as large only by chance.
+
+    If two systems are equally good, each person's difference could as well have had the other sign. All signs are
+    tried where there are at most `n` combinations, else `n` random ones. P persons give no p below 2^-P.
+    """
+    differences = np.asarray(differences, float)
+    rng = np.random.default_rng(seed)
+    test = stats.permutation_test(
+        (differences,), lambda x, axis: x.mean(axis), permutation_type="samples", vectorized=True, axis=0,
+        n_resamples=n, alternative=alternative, rng=rng,
+    )  # fmt: skip
+    return np.asarray(test.pvalue)
+
+
+def holm(p) -> np.ndarray:
+    """p-values corrected for their number by Holm's method (1979), in the shape given; NaN stays and is not counted.
+
+    The smallest of m is multiplied by m, the next by m - 1, ...; none is less than the one before it, nor above 1.
+    """
+    p = np.asarray(p, float)
+    known = np.isfinite(p)
+    values, corrected = p[known], np.full(p.shape, np.nan)
+    order = np.argsort(values)
+    steps = np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1))
+    values[order] = np.minimum(steps, 1)
+    corrected[known] = values
+    return corrected
+
+
 def _number(value) -> float | None:
     """A float for a record; None where the number is not defined."""
     return None if np.isnan(value) else float(value)
@@ -96,17 +170,28 @@ def score(truth, predicted, person, recording=None, seed: int = 0) -> dict:
         `n_epochs`, `n_persons`.
     """
     confusions = confusions_by_person(truth, predicted, person)
-    measured = [(name, metric, confusions) for name, metric in metrics.HEADLINE.items()]
+    row = score_counts(confusions, seed)
     if recording is not None:
         counts = transitions_by_person(truth, predicted, person, recording)
-        measured += [(n, metrics.REGISTRY[n], counts) for n in ("transition_error", "non_transition_error")]
+        for name in ("transition_error", "non_transition_error"):
+            row |= _with_interval(name, metrics.REGISTRY[name], counts, seed)
+    return row
+
+
+def score_counts(confusions: np.ndarray, seed: int = 0) -> dict:
+    """The numbers of `score` from the confusion matrices of P persons `(P, 5, 5)`; there are none about transitions."""
     row = {}
-    for name, metric, counts in measured:
-        value, low, high = bootstrap_by_person(metric, counts, seed=seed)
-        row |= {name: _number(value), f"{name}_low": _number(low), f"{name}_high": _number(high)}
+    for name, metric in metrics.HEADLINE.items():
+        row |= _with_interval(name, metric, confusions, seed)
     pooled = confusions.sum(0)
     for name in ("sensitivity", "selectivity", "f1"):
-        values = getattr(metrics, name)(pooled)
-        row[name] = [_number(v) for v in values]
-    scored = np.asarray(truth) != UNSCORED
-    return row | {"confusion": pooled.tolist(), "n_epochs": int(scored.sum()), "n_persons": len(confusions)}
+        row[name] = [_number(v) for v in getattr(metrics, name)(pooled)]
+    return row | {
+        "confusion": pooled.tolist(), "n_epochs": int(pooled.sum()), "n_persons": len(confusions)
+    }  # fmt: skip
+
+
+def _with_interval(name: str, metric, counts: np.ndarray, seed: int) -> dict:
+    """A number with its bounds, as a row of a record has them."""
+    value, low, high = bootstrap_by_person(metric, counts, seed=seed)
+    return {name: _number(value), f"{name}_low": _number(low), f"{name}_high": _number(high)}

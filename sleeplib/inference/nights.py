@@ -67,6 +67,32 @@ def night_posteriors(
         return sum(logits.softmax(-1) for logits in each) / len(rows)
 
 
+def posteriors_of_sets(network, signals, sets) -> Iterator[Tensor]:
+    """Posteriors `(N, 5)` of a night network for each of several sets of a night's channels.
+
+    AnySleep and late fusion look at each channel once, however many sets it is in; its maps stay in memory meanwhile.
+
+    Parameters
+    ----------
+    network : one of `models.NIGHT_NETWORKS`; its mode is left as it was
+    signals : array or tensor (C, T), prepared
+    sets : lists of rows of `signals`, in the order in which the network shall see them; U-Sleep takes two
+
+    Raises
+    ------
+    SleeplibError
+        If a set is empty or not of two channels for U-Sleep, or samples are not finite.
+    """
+    sets, signals = [list(rows) for rows in sets], checked(network, signals)
+    if wrong := [rows for rows in sets if not rows or (isinstance(network, USleep) and len(rows) != 2)]:
+        needed = "an EEG and an EOG channel" if isinstance(network, USleep) else "one channel or more"
+        raise SleeplibError(f"{type(network).__name__} takes {needed}, not channels {wrong[0]}")
+    with night_of(network) as night:
+        known = night.known(signals, sorted({row for rows in sets for row in rows}))
+        for rows in sets:
+            yield night.logits(signals[rows], 1, [known[row] for row in rows] if known else None).softmax(-1)
+
+
 def eeg_eog_pairs(kinds, channels: int) -> list[list[int]]:
     """Rows of every EEG channel with every EOG channel.
 
@@ -159,15 +185,16 @@ class Night:
         self.network, self.unet, self.pool = network, network.unet, pool
         self.like = next(network.parameters())
 
-    def logits(self, signals: Tensor, per_epoch: int) -> Tensor:
-        """Logits (N, 5), as `network(signals[None], per_epoch)[0]`."""
+    def logits(self, signals: Tensor, per_epoch: int, known: list | None = None) -> Tensor:
+        """Logits (N, 5), as `network(signals[None], per_epoch)[0]`; `known` are the channels' `scored_maps`."""
+        channels = known or map(self.scored_maps, signals[:, None])
         size = self.network.classifier.size(per_epoch, signals.shape[-1])
         classify = partial(self.network.classifier, per_epoch=per_epoch)
         if isinstance(self.network, LateFusion):
-            heads = self.fused(signals)
+            heads = self.fused(channels)
             parts = self.pieces(nn.Identity(), sum(heads) / len(heads), size=size, then=classify)
         else:
-            parts = self.decode(self.maps(signals), size=size, then=classify)
+            parts = self.decode(self.maps(signals, channels), size=size, then=classify)
         return torch.cat(list(parts), dim=1)[0].cpu()
 
     def attention(self, signals: Tensor) -> Tensor:
@@ -177,24 +204,30 @@ class Night:
         scores = [[score for score, _ in self.scored_maps(x)] for x in signals[:, None]]
         return torch.tensor(scores, dtype=self.like.dtype).T.softmax(-1)
 
-    def maps(self, signals: Tensor) -> list[Tensor]:
+    def known(self, signals: Tensor, rows: list[int]) -> dict[int, list] | None:
+        """The `scored_maps` of some channels, where a network looks at them one by one."""
+        if isinstance(self.network, AnySleep | LateFusion):
+            return {row: list(self.scored_maps(signals[row : row + 1])) for row in rows}
+        return None
+
+    def maps(self, signals: Tensor, channels) -> list[Tensor]:
         """What the decoders take: one map (1, F, T) of each encoder and the connector."""
         if isinstance(self.network, AnySleep):
-            return self.fused(signals)
+            return self.fused(channels)
         x = signals.to(self.like)[None]
         if isinstance(self.network, EarlyFusion):
             x = self.network.fusion(x[:, :, None]).squeeze(2)
         return list(self.encode(x))
 
-    def fused(self, signals: Tensor) -> list[Tensor]:
-        """The weighted sum (1, F, T) of the channels' maps in each attention module.
+    def fused(self, channels) -> list[Tensor]:
+        """The weighted sum (1, F, T) of the channels' maps in each attention module, from their `scored_maps`.
 
         The softmax runs along with the channels: each moves the mean of those before it towards its own map, by its
         weight among the channels so far, exp(e) over the sum of all exp(e).
         """
         means, sums = [], []
-        for x in signals[:, None]:
-            for i, (score, maps) in enumerate(self.scored_maps(x)):
+        for channel in channels:
+            for i, (score, maps) in enumerate(channel):
                 if i == len(means):
                     means.append(torch.zeros_like(maps))
                     sums.append(-np.inf)

@@ -1,7 +1,8 @@
-"""What the notebooks of SeqSleepNet's tables and figures share.
+"""What the notebooks share.
 
 `budgets` says which systems there are and how much training each gets, `runs` brings nights, splits, predictions and
-records, `tables` prints them. `sites` is the same for the cohorts and architectures of AnySleep.
+records, `tables` prints them. Of AnySleep, `sites` says which cohorts and architectures there are, `across` trains
+them and stages their nights, `channels` shows them other channels.
 """
 
 from sleeplib.suite.budgets import BUDGETS, FAMILIES, IDEAS, REAL_EEG, TABLE_II, TABLE_III, context, systems
@@ -16,12 +17,20 @@ from sleeplib.suite.runs import (
     summary,
     weights_folder,
 )
-from sleeplib.suite.sites import NIGHT_BUDGETS, TABLE_1, NightSystem, first_persons, night_systems, stores
+from sleeplib.suite.sites import (
+    NIGHT_BUDGETS,
+    TABLE_1,
+    NightSystem,
+    first_persons,
+    night_systems,
+    site_splits,
+    stores,
+)
 from sleeplib.suite.tables import family_table, gain_table, gains, idea_table, person_table, published, sizes
 
 __all__ = [
     "BUDGETS", "FAMILIES", "IDEAS", "NIGHT_BUDGETS", "REAL_EEG", "TABLE_1", "TABLE_II", "TABLE_III",
     "NightSystem", "context", "evaluate", "family_table", "first_persons", "gain_table", "gains", "idea_table",
-    "night_systems", "nights", "person_table", "published", "real_eeg", "record", "rows", "sizes", "splits", "stored",
-    "stores", "summary", "systems", "weights_folder",
+    "night_systems", "nights", "person_table", "published", "real_eeg", "record", "rows", "site_splits", "sizes",
+    "splits", "stored", "stores", "summary", "systems", "weights_folder",
 ]  # fmt: skip

@@ -1,9 +1,12 @@
 """AnySleep's cohorts, real or as simulated twins, and how much training its networks get on them."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
+from sleeplib import results
+from sleeplib.cohorts import splits
 from sleeplib.errors import SleeplibError
 from sleeplib.preparation import ANYSLEEP
 from sleeplib.store import Store
@@ -65,9 +68,20 @@ def night_systems(budget: str = "demo", seed: int = 0) -> list[NightSystem]:
     return [NightSystem(s.label, s.network, settings, training | {"seed": seed}) for s in TABLE_1]
 
 
-def stores(names, persons: int | None = None, hours: float | None = None, jobs: int = 1) -> list[Store]:
-    """Every EEG and EOG channel of the twins of some cohorts, at 128 Hz."""
-    return [nights(name, persons=persons, hours=hours, jobs=jobs, **ANYSLEEP) for name in names]
+def stores(
+    names, root: str = "", persons: int | None = None, hours: float | None = None, jobs: int = 1
+) -> list[Store]:
+    """Every EEG and EOG channel of some cohorts, at 128 Hz: of their twins or, with `root`, of their real nights.
+
+    Parameters
+    ----------
+    root : folder with a folder for each cohort
+    persons, hours : of the twins
+    """
+    return [
+        nights(name, str(Path(root, name)) if root else "", persons, hours, jobs, **ANYSLEEP)
+        for name in names
+    ]
 
 
 def first_persons(store: Store, test: int, valid: int) -> dict[str, np.ndarray]:
@@ -95,3 +109,19 @@ def first_persons(store: Store, test: int, valid: int) -> dict[str, np.ndarray]:
         "train": np.flatnonzero((place >= test) & (place < len(people) - valid)),
         "valid": np.flatnonzero(place >= len(people) - valid),
     }
+
+
+def site_splits(prepared: list[Store], test: int = 2, valid: int = 1) -> list[dict[str, np.ndarray]]:
+    """Who trains, validates and tests in each store: the published split of real nights, `first_persons` of twins."""
+    if prepared[0].simulated:
+        return [first_persons(store, test, valid) for store in prepared]
+    from sleeplib.cohorts import downloads  # its library warns in notebooks
+
+    path = downloads.fetch_split("usleep", results.data_folder() / "splits")
+    published = splits.read_usleep_split(path)
+    return [
+        splits.assign(
+            {part: names.get(s.cohort, []) for part, names in published.items()}, s.ids, s.groups, str(path)
+        )
+        for s in prepared
+    ]

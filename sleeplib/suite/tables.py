@@ -27,9 +27,7 @@ def published(table: str = "table_ii"):
     labels = [row["label"] for row in rows]
     if table != "table_ii":
         known = [(label, row[table]) for label, row in zip(labels, rows, strict=True) if row[table]]
-        return pd.DataFrame.from_dict(
-            dict(known), orient="index", columns=pd.Index(facts["stages"], name="System")
-        )
+        return results.frame(dict(known), facts["stages"])
     heads = {"persons": "Persons"} | {metric: results.ALL_METRICS[metric][0] for metric in metrics.HEADLINE}
     frame = pd.DataFrame(rows, index=pd.Index(labels, name="System"))[[*heads]].rename(columns=heads)
     return frame.astype(object).where(frame.notna(), "")
@@ -37,7 +35,6 @@ def published(table: str = "table_ii"):
 
 def sizes(record: dict):
     """What the networks of a record have and cost: a `DataFrame` of parameters, kept steps and training minutes."""
-    import pandas as pd
 
     def steps(found):
         return f"{min(found):,}" if min(found) == max(found) else f"{min(found):,} to {max(found):,}"
@@ -47,8 +44,7 @@ def sizes(record: dict):
         for row in record["rows"]
         if "parameters" in row
     }
-    heads = pd.Index(["Parameters", "Kept step", "Training (min)"], name="System")
-    return pd.DataFrame.from_dict(lines, orient="index", columns=heads)
+    return results.frame(lines, ["Parameters", "Kept step", "Training (min)"])
 
 
 def gains(predictions, first: str, second: str) -> dict:
@@ -67,8 +63,6 @@ def gains(predictions, first: str, second: str) -> dict:
 
 def gain_table(found: dict[str, dict]):
     """The results of several `gains` as a `DataFrame`: points with 95 % intervals."""
-    import pandas as pd
-
     lines = {
         name: [
             "" if np.isnan(value) else f"{value:+.1f} ({low:.1f},\u00a0{high:.1f})"
@@ -76,8 +70,7 @@ def gain_table(found: dict[str, dict]):
         ]
         for name, gain in found.items()
     }
-    heads = pd.Index(["Accuracy", *STAGES], name="Points")
-    return pd.DataFrame.from_dict(lines, orient="index", columns=heads)
+    return results.frame(lines, ["Accuracy", *STAGES], "Points")
 
 
 def idea_table(predictions: protocol.Predictions):
@@ -88,26 +81,21 @@ def idea_table(predictions: protocol.Predictions):
 
 def family_table(scored: list[dict]):
     """The families of Table II, best first, each with its best member on these persons, as a `DataFrame`."""
-    import pandas as pd
-
     best = {}
     for family, members in FAMILIES.items():
         if found := [row for row in scored if row["system"].startswith(members)]:
             best[family] = max(found, key=lambda row: row["accuracy"])
     order = sorted(best, key=lambda family: -best[family]["accuracy"])
     lines = {family: [best[family]["system"], f"{100 * best[family]['accuracy']:.1f}"] for family in order}
-    heads = pd.Index(["Best member", "Accuracy (%)"], name="Family")
-    return pd.DataFrame.from_dict(lines, orient="index", columns=heads)
+    return results.frame(lines, ["Best member", "Accuracy (%)"], "Family")
 
 
 def person_table(predictions: protocol.Predictions, labels=None):
     """How much persons differ: quartiles of their accuracies under each system, as a `DataFrame` in percent."""
-    import pandas as pd
-
     lines = {
         label: np.quantile(100 * metrics.accuracy(predictions.confusions(label)), (0, 0.25, 0.5, 0.75, 1))
         for label in labels or predictions.posteriors
         if label in predictions.posteriors
     }
-    heads = pd.Index(["Lowest", "Lower quarter", "Median", "Upper quarter", "Highest"], name="Accuracy (%)")
-    return pd.DataFrame.from_dict(lines, orient="index", columns=heads).round(1)
+    heads = ["Lowest", "Lower quarter", "Median", "Upper quarter", "Highest"]
+    return results.frame(lines, heads, "Accuracy (%)").round(1)

@@ -1,7 +1,10 @@
 """Intervals by person."""
 
+import itertools
+
 import numpy as np
 import pytest
+import scipy.stats
 
 from sleeplib.analysis import metrics, statistics
 
@@ -81,3 +84,72 @@ def test_a_scored_row_has_everything_a_table_needs():
     assert np.sum(row["confusion"]) == row["n_epochs"] and len(row["sensitivity"]) == 5
     absent = statistics.score(np.zeros(20), np.zeros(20), np.arange(20) // 5)
     assert absent["sensitivity"] == [1.0, None, None, None, None]
+
+
+def test_welch_is_that_of_the_textbook():
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(0.4, 1, (30, 2)), rng.normal(0, 3, (20, 2))
+    variances = first.var(0, ddof=1) / 30, second.var(0, ddof=1) / 20
+    t = (first.mean(0) - second.mean(0)) / np.sqrt(sum(variances))
+    freedom = sum(variances) ** 2 / (variances[0] ** 2 / 29 + variances[1] ** 2 / 19)
+    assert statistics.welch(first, second) == pytest.approx(scipy.stats.t.sf(t, freedom))
+    assert statistics.welch(first, second, "less") == pytest.approx(1 - statistics.welch(first, second))
+
+
+def test_signs_are_flipped_in_every_way():
+    differences = np.array([[0.3, -1.0], [0.1, 0.2], [0.2, 0.1], [-0.05, 0.4]])
+    every = np.array(list(itertools.product([1, -1], repeat=4)))
+    means = every @ differences / 4
+    naive = (means >= differences.mean(0) - 1e-12).mean(0)
+    assert statistics.sign_flips(differences) == pytest.approx(naive)
+    assert statistics.sign_flips(np.full(5, 0.2)) == pytest.approx(2**-5)  # nothing less is possible
+    both = statistics.sign_flips(differences, "two-sided")
+    assert both[0] == pytest.approx(2 * naive[0])
+
+
+def test_random_signs_find_what_all_signs_find():
+    differences = np.random.default_rng(3).normal(0.3, 1, 12)
+    every = statistics.sign_flips(differences)
+    some = statistics.sign_flips(differences, n=2000)
+    assert 0 < every < 1 and some == pytest.approx(every, abs=0.03)
+    assert some == statistics.sign_flips(differences, n=2000)
+
+
+def test_equal_systems_are_called_different_as_often_as_the_level_says():
+    rng = np.random.default_rng(1)
+    p = statistics.sign_flips(rng.normal(size=(8, 2000)))
+    assert (p <= 0.05).mean() == pytest.approx(0.05, abs=0.015)
+
+
+def test_holm_against_its_definition():
+    p = np.array([[0.01, 0.04], [np.nan, 0.03]])
+    assert statistics.holm(p) == pytest.approx(np.array([[0.03, 0.06], [np.nan, 0.06]]), nan_ok=True)
+    assert statistics.holm([0.5, 0.6]) == pytest.approx([1, 1])
+    # A hypothesis is rejected at a level if all that have smaller p are, and its own is small enough for the rest.
+    p = np.random.default_rng(0).uniform(0, 0.05, 9)
+    ranked = np.sort(p)
+    for level in (0.01, 0.05, 0.2):
+        failing = np.flatnonzero(ranked > level / np.arange(9, 0, -1))
+        n = failing[0] if len(failing) else 9
+        assert (statistics.holm(p) <= level).sum() == n
+
+
+def test_persons_have_one_value_each():
+    values = np.array([[1.0, 2.0], [3.0, np.nan], [5.0, 4.0]])
+    means = statistics.by_person(values, ["b", "b", "a"])
+    assert means == pytest.approx(np.array([[5.0, 4.0], [2.0, 2.0]]))
+    assert np.isnan(statistics.by_person([np.nan, 1.0], ["a", "b"])).tolist() == [True, False]
+    value, low, high = statistics.mean_of_persons(means)
+    assert value == pytest.approx([3.5, 3.0]) and (low <= value).all() and (value <= high).all()
+    assert low == pytest.approx([2.0, 2.0]) and high == pytest.approx([5.0, 4.0])  # two persons: all of one
+
+
+def test_groups_of_other_persons_are_compared():
+    good, bad = (
+        statistics.confusions_by_person(*people(14, seed=s, spread=w)) for s, w in ((0, 0.01), (1, 0.2))
+    )
+    value, low, high = statistics.difference(metrics.accuracy, good, bad)
+    assert value == pytest.approx(metrics.accuracy(good.sum(0)) - metrics.accuracy(bad.sum(0)))
+    one, other = (statistics.bootstrap_by_person(metrics.accuracy, c) for c in (good, bad))
+    width = np.hypot(one[2] - one[1], other[2] - other[1])  # independent: variances add
+    assert low < value < high and high - low == pytest.approx(width, rel=0.15)
