@@ -30,6 +30,7 @@ MODULES = (
 CHAPTERS = [
     "sleep_and_its_stages", "what_a_night_of_data_is", "real_nights", "staging_one_epoch", "staging_a_sequence",
     "the_family_of_stagers", "how_good_is_a_stager", "what_the_tables_teach", "any_channels",
+    "many_cohorts", "what_channels_are_worth",
 ]  # fmt: skip
 
 

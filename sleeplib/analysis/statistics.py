@@ -112,9 +112,12 @@ def sign_flips(differences, alternative: str = "greater", n: int = 9999, seed: i
     """p-values `(...)` that the mean difference `(P, ...)` of P persons is as large only by chance.
 
     If two systems are equally good, each person's difference could as well have had the other sign. All signs are
-    tried where there are at most `n` combinations, else `n` random ones. P persons give no p below 2^-P.
+    tried where there are at most `n` combinations, else `n` random ones. P persons give no p below 2^-P; one person
+    gives none, NaN.
     """
     differences = np.asarray(differences, float)
+    if len(differences) < 2:
+        return np.full(differences.shape[1:], np.nan)
     rng = np.random.default_rng(seed)
     test = stats.permutation_test(
         (differences,), lambda x, axis: x.mean(axis), permutation_type="samples", vectorized=True, axis=0,

@@ -203,6 +203,12 @@ def history(path: Path) -> list[dict]:
     return [json.loads(line) for line in (path.parent / "metrics.jsonl").read_text().splitlines()]
 
 
+def spread(runs: np.ndarray) -> str:
+    """Fractions of several runs in percent: their mean and, of more than one, standard deviation (ddof 0), as printed
+    in the paper's Table 1."""
+    return f"{100 * runs.mean():.1f}" + (f" ± {100 * runs.std():.1f}" if len(runs) > 1 else "")
+
+
 def together(stores: list[Store], predictions: list[protocol.Predictions]) -> protocol.Predictions:
     """Predictions of several cohorts as one; names of persons and recordings begin with that of their cohort."""
 

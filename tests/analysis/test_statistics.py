@@ -103,6 +103,7 @@ def test_signs_are_flipped_in_every_way():
     naive = (means >= differences.mean(0) - 1e-12).mean(0)
     assert statistics.sign_flips(differences) == pytest.approx(naive)
     assert statistics.sign_flips(np.full(5, 0.2)) == pytest.approx(2**-5)  # nothing less is possible
+    assert np.isnan(statistics.sign_flips(differences[:1])).all()  # one person says nothing about others
     both = statistics.sign_flips(differences, "two-sided")
     assert both[0] == pytest.approx(2 * naive[0])
 
