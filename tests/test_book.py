@@ -26,6 +26,7 @@ MODULES = (
     "models.authors", "models.features", "models.classical", "models.published", "training", "inference",
     "inference.nights", "stages", "signals", "preparation", "store", "sampling", "sampling.channels",
     "sampling.windows", "cohorts.splits", "protocol", "analysis.metrics", "analysis.cost",
+    "analysis.statistics", "suite.across", "suite.channels",
 )  # fmt: skip
 CHAPTERS = [
     "sleep_and_its_stages", "what_a_night_of_data_is", "real_nights", "staging_one_epoch", "staging_a_sequence",

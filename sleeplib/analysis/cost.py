@@ -76,7 +76,7 @@ def measure(
 ) -> tuple[list[float], float]:
     """Seconds to stage a night with random weights, and the memory it takes, on this machine's CPU.
 
-    A process of its own does it, so that its peak memory is that of the network, the signals, torch and the interpreter.
+    A process of its own does it, so that its peak memory is that of network, signals, torch and interpreter.
 
     Parameters
     ----------

@@ -12,15 +12,15 @@ PREPARATION = Preparation(
 EEG, EOG, EMG = ("EEG", "EOG", "EMG")
 
 
-def make(folder, cohort, nights, seed=0, preparation=PREPARATION):
-    """A store of nights given as (id, stages, channel types), with random signals."""
+def make(folder, cohort, nights, seed=0, preparation=PREPARATION, names=None):
+    """A store of nights given as (id, stages, channel types), with random signals; `names` of all their channels."""
     rng, sidecars = np.random.default_rng(seed), []
     size = round(preparation.rate * preparation.epoch_seconds)
     folder.mkdir()
     for id, stages, types in nights:
-        names = [f"{kind}{i}" for i, kind in enumerate(types)]
+        labels = names or [f"{kind}{i}" for i, kind in enumerate(types)]
         x = rng.uniform(-20, 20, (len(types), len(stages) * size)).astype(np.float32)
-        sidecars.append(store.write_night(folder, id, x, stages, names, types, preparation))
+        sidecars.append(store.write_night(folder, id, x, stages, labels, types, preparation))
     store.write_index(folder, sidecars, preparation, cohort=cohort, title=cohort)
     return store.Store(folder)
 
