@@ -322,6 +322,15 @@ results.frame(
 )
 
 # %% [markdown]
+# ## The published figure 1b
+#
+# Means of the authors' notebooks {cite:p}`grieger2025anysleep`: real nights, full-size networks, three
+# runs. Neither persons nor training are those of ours.
+
+# %%
+suite.published_anysleep("figure_1b")
+
+# %% [markdown]
 # ## The record
 #
 # Pooled over the epochs of the matrix's nights, with 95 % intervals over persons, and with chance

@@ -231,6 +231,15 @@ for name, predictions in pooled.items():
     display(results.frame(lines, heads, "AnySleep"))
 
 # %% [markdown]
+# ## The published table
+#
+# As printed {cite:p}`grieger2025anysleep`: real nights, full-size networks, three runs. It stands by
+# itself, because neither persons nor nights nor training are those of ours.
+
+# %%
+suite.published_anysleep("table_1")
+
+# %% [markdown]
 # ## What not to read from it
 #
 # The paper's networks have four times the filters, a hundred times the persons and thousands of

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sleeplib import results
+from sleeplib import results, suite
 from sleeplib.analysis import spectra
 from sleeplib.stages import STAGES
 
@@ -118,3 +118,32 @@ def test_pictures_are_drawn_from_the_recording(gather, shared, tmp_path, monkeyp
 def test_marks_are_the_runs_of_a_channel_of_codes(gather):
     codes = np.array([1, 0, 0, 10, 10, 0, 3, 3, 3])  # the first second of DREAMS' channels is no event
     assert gather._marks(codes) == [(3.0, 2.0), (6.0, 3.0)]
+
+
+def test_published_numbers_of_anysleep_are_those_of_the_vectors(shared):
+    ours = json.loads((results.facts_folder() / "published_anysleep.json").read_text())
+    theirs = json.loads((shared / "reference/vectors/published_numbers.json").read_text())
+    networks = ("usleep", "anysleep-early", "anysleep", "anysleep-late")
+    for cohort, row in theirs["anysleep_table1"]["rows"].items():
+        pairs = [value for name in networks for value in ours["table_1"][cohort][name]]
+        assert [ours["table_1"][cohort]["recordings"], *pairs] == row
+    assert len(ours["table_1"]) == 21
+    for part in ("in_distribution", "hold_out"):
+        means = theirs["anysleep_table1"][f"weighted_mean_{part}"]
+        assert [ours["means"][part][name] for name in networks] == means
+        cohorts = suite.sites.TRAINING if part == "in_distribution" else suite.sites.HOLD_OUT
+        counts = np.array([ours["table_1"][c]["recordings"] for c in cohorts])
+        for name, mean in zip(networks, means, strict=True):  # from rounded rows
+            rows = np.array([ours["table_1"][c][name][0] for c in cohorts])
+            assert counts @ rows / counts.sum() == pytest.approx(mean, abs=0.0025)
+    assert sorted(map(str, ours["figure_1b"].values())) == sorted(
+        str(values)
+        for name, values in theirs["anysleep_fig1b"].items()
+        if name.startswith(("usleep_n", "anysleep_n"))
+    )
+    table = suite.published_anysleep("figure_1b")
+    assert (
+        table.loc["AnySleep, EEG only", "1 EEG"] == "72.2"
+        and table.loc["U-Sleep, with an EOG", "6 EEG"] == "75.7"
+    )
+    assert suite.published_anysleep().loc["shhs", "AnySleep"] == "0.80 (0.002)"

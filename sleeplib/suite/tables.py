@@ -8,6 +8,7 @@ from sleeplib import protocol, results
 from sleeplib.analysis import metrics, statistics
 from sleeplib.stages import STAGES
 from sleeplib.suite.budgets import FAMILIES, IDEAS
+from sleeplib.suite.sites import TABLE_1
 
 
 def published(table: str = "table_ii"):
@@ -31,6 +32,32 @@ def published(table: str = "table_ii"):
     heads = {"persons": "Persons"} | {metric: results.ALL_METRICS[metric][0] for metric in metrics.HEADLINE}
     frame = pd.DataFrame(rows, index=pd.Index(labels, name="System"))[[*heads]].rename(columns=heads)
     return frame.astype(object).where(frame.notna(), "")
+
+
+def published_anysleep(table: str = "table_1"):
+    """The numbers of AnySleep's paper, as a `DataFrame`: never in one table with ours.
+
+    Parameters
+    ----------
+    table : "table_1" (mean and standard deviation of three runs), or "figure_1b" (by the number of EEG channels)
+    """
+    facts = json.loads((results.facts_folder() / "published_anysleep.json").read_text())
+    labels = {system.network: system.label for system in TABLE_1}
+    if table == "figure_1b":
+        lines = {
+            name.partition("_")[0].replace("anysleep", "AnySleep").replace("usleep", "U-Sleep")
+            + (", with an EOG" if "eog" in name else ", EEG only"): [""] * (7 - len(values))
+            + [f"{100 * value:.1f}" for value in values]
+            for name, values in facts[table].items()
+        }
+        return results.frame(lines, [f"{n} EEG" for n in range(7)], "Macro F1 (%)")
+    lines = {
+        cohort: [row["recordings"], *(f"{row[n][0]:.2f} ({row[n][1]:.3f})" for n in labels)]
+        for cohort, row in facts["table_1"].items()
+    }
+    for name, part in (("Mean, known", "in_distribution"), ("Mean, strange", "hold_out")):
+        lines[name] = ["", *(f"{facts['means'][part][n]:.3f}" for n in labels)]
+    return results.frame(lines, ["Recordings", *labels.values()], "Macro F1")
 
 
 def sizes(record: dict):
