@@ -71,7 +71,6 @@ known = suite.stores(sites or suite.sites.TRAINING, root, persons, hours, jobs)
 strange = suite.stores(
     hold_out or suite.sites.HOLD_OUT, root, test_persons, hours, jobs
 )
-split = suite.site_splits(known, test_persons, valid_persons)
 kind = "simulated" if known[0].simulated else "real"
 
 systems = [
@@ -79,9 +78,11 @@ systems = [
     for s in suite.night_systems(budget, seed)
     if s.label in ("AnySleep", "U-Sleep")
 ]
-networks = across.night_networks(known, split, systems, weights, jobs)
+networks = across.night_networks(
+    known, systems, weights, test_persons, valid_persons, jobs
+)
 stores = [*known, *strange]
-tests = across.unseen(networks["AnySleep"], known, split) + [
+tests = across.unseen(networks["AnySleep"], known) + [
     np.arange(len(s)) for s in strange
 ]
 places = places or channels.PLACES

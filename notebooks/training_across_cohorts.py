@@ -74,16 +74,17 @@ known = suite.stores(sites or suite.sites.TRAINING, root, persons, hours, jobs)
 strange = suite.stores(
     hold_out or suite.sites.HOLD_OUT, root, test_persons, hours, jobs
 )
-split = suite.site_splits(known, test_persons, valid_persons)
 kind = "simulated" if known[0].simulated else "real"
 
 (system,) = (
     s for s in suite.night_systems(budget, seed) if s.network == "anysleep"
 )
-networks = across.night_networks(known, split, [system], weights, jobs)
+networks = across.night_networks(
+    known, [system], weights, test_persons, valid_persons, jobs
+)
 path = networks[system.label]
-tests = across.unseen(path, known, split) + [np.arange(len(s)) for s in strange]
-across.overview(known, strange, split, tests)
+tests = across.unseen(path, known) + [np.arange(len(s)) for s in strange]
+across.overview(known, strange, tests)
 
 # %% [markdown]
 # ## What was trained, and on what

@@ -68,7 +68,6 @@ known = suite.stores(sites or suite.sites.TRAINING, root, persons, hours, jobs)
 strange = suite.stores(
     hold_out or suite.sites.HOLD_OUT, root, test_persons, hours, jobs
 )
-split = suite.site_splits(known, test_persons, valid_persons)
 stores = [*known, *strange]
 kind = "simulated" if known[0].simulated else "real"
 
@@ -77,10 +76,12 @@ for seed in seeds:
     (system,) = (
         s for s in suite.night_systems(budget, seed) if s.network == "anysleep"
     )
-    found = across.night_networks(known, split, [system], weights, jobs)
+    found = across.night_networks(
+        known, [system], weights, test_persons, valid_persons, jobs
+    )
     networks[f"run {seed}"] = found[system.label]
 first = networks[f"run {seeds[0]}"]
-tests = across.unseen(first, known, split)
+tests = across.unseen(first, known)
 tests += [np.arange(len(store)) for store in strange]
 which = [
     channels.nights_with(s, w, channels.LEFT)

@@ -69,7 +69,6 @@ known = suite.stores(sites or suite.sites.TRAINING, root, persons, hours, jobs)
 strange = suite.stores(
     hold_out or suite.sites.HOLD_OUT, root, test_persons, hours, jobs
 )
-split = suite.site_splits(known, test_persons, valid_persons)
 stores = [*known, *strange]
 kind = "simulated" if known[0].simulated else "real"
 
@@ -77,9 +76,11 @@ labels = [system.label for system in suite.TABLE_1]
 runs = {}  # files of weights by seed and label
 for seed in seeds:
     systems = suite.night_systems(budget, seed)
-    runs[seed] = across.night_networks(known, split, systems, weights, jobs)
+    runs[seed] = across.night_networks(
+        known, systems, weights, test_persons, valid_persons, jobs
+    )
 first = runs[seeds[0]]
-tests = across.unseen(first["AnySleep"], known, split)
+tests = across.unseen(first["AnySleep"], known)
 tests += [np.arange(len(store)) for store in strange]
 
 # %% [markdown]

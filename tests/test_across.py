@@ -15,7 +15,7 @@ from sleeplib.suite import across
 from sleeplib.suite.sites import NightSystem
 from tests.training.test_nights import QUICK, SMALL, cohort
 
-SPLIT = {"train": np.array([0, 1]), "valid": np.array([2]), "test": np.array([3, 4])}
+# Of five persons of a cohort, 0 and 1 test, 2 and 3 train, 4 validates.
 SYSTEMS = [NightSystem(n, n, SMALL, QUICK | {"training_epochs": 1}) for n in ("usleep", "anysleep")]
 
 
@@ -39,16 +39,16 @@ def build(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def networks(stores, build):
-    return across.night_networks(stores[:2], [SPLIT, SPLIT], SYSTEMS)
+    return across.night_networks(stores[:2], SYSTEMS)
 
 
 def test_networks_are_trained_once(networks, stores, monkeypatch):
     assert list(networks) == ["usleep", "anysleep"]
     monkeypatch.setattr(multicohort, "train", None)  # is not called again
-    assert across.night_networks(stores[:2], [SPLIT, SPLIT], SYSTEMS) == networks
+    assert across.night_networks(stores[:2], SYSTEMS) == networks
     with pytest.raises(TypeError):  # another seed is another run
         other = [NightSystem("usleep", "usleep", SMALL, QUICK | {"seed": 5})]
-        across.night_networks(stores[:2], [SPLIT, SPLIT], other)
+        across.night_networks(stores[:2], other)
     assert across.history(networks["anysleep"])[0]["step"] == 4
 
 
@@ -56,7 +56,7 @@ def test_weights_of_the_project_are_used_where_they_fit(networks, stores, tmp_pa
     monkeypatch.setattr(across, "weights_folder", lambda name: tmp_path / name)
     place = tmp_path / "some" / "anysleep-0"
     shutil.copytree(networks["anysleep"].parent, place)
-    found = across.night_networks(stores[:2], [SPLIT, SPLIT], SYSTEMS, "some")
+    found = across.night_networks(stores[:2], SYSTEMS, "some")
     assert found == networks | {"anysleep": place / "anysleep.safetensors"}
     assert "trained here: usleep" in capsys.readouterr().out
     system = SYSTEMS[1]
@@ -73,8 +73,8 @@ def test_weights_of_the_project_are_used_where_they_fit(networks, stores, tmp_pa
 
 
 def test_only_strangers_are_staged(networks, stores):
-    tests = across.unseen(networks["anysleep"], stores, [SPLIT] * 3)
-    assert [which.tolist() for which in tests] == [[3, 4], [3, 4], [0, 1, 2, 3, 4]]
+    tests = across.unseen(networks["anysleep"], stores)
+    assert [which.tolist() for which in tests] == [[0, 1], [0, 1], [0, 1, 2, 3, 4]]
 
 
 def test_nights_side_by_side_are_those_one_after_the_other(networks, stores):
@@ -124,7 +124,7 @@ def test_the_record_counts_what_was_staged(networks, stores):
     scored = sum(int((stores[k].stages(i) < 9).sum()) for k, i in ((0, 3), (0, 4), (2, 0)))
     assert (data["recordings"], data["persons"], data["epochs"], data["cohort"]) == (3, 3, scored, "a, c")
     assert set(results.predictions(record)) == {"truth", "person", "recording", *networks}
-    table = across.overview(stores[:1], stores[2:], [SPLIT], [tests[0], tests[2]])
+    table = across.overview(stores[:1], stores[2:], [tests[0], tests[2]])
     assert table.loc["a", "Role"] == "trained on" and table.loc["c", "Role"] == "hold-out"
     assert table.loc["a", "Test nights"] == 2 and table.loc["a", "Channels"] == "3"
 

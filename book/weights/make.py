@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 
 from sleeplib import experiments, protocol, results, suite
 from sleeplib.models import CLASSICAL, weights
+from sleeplib.suite import across
 
 HERE = Path(__file__).parent
 PERSONS, HOURS = 12, 6.0  # of each of AnySleep's training cohorts
@@ -60,10 +61,9 @@ def any_channels(jobs: int, seed: int = 0) -> None:
     The first two persons of each cohort are the notebooks' test persons; the last chooses the training epoch.
     """
     stores = suite.stores(suite.sites.TRAINING, persons=PERSONS, hours=HOURS, jobs=jobs)
-    splits = [suite.first_persons(store, test=2, valid=1) for store in stores]
     slowest_first = ("anysleep-late", "anysleep", "anysleep-early", "usleep")
     systems = sorted(suite.night_systems("demo", seed), key=lambda s: slowest_first.index(s.network))
-    paths = suite.night_networks(stores, splits, systems, jobs=jobs, progress=True)
+    paths = across.night_networks(stores, systems, test=2, valid=1, jobs=jobs, progress=True)
     for system in systems:
         place = HERE / "any" / f"{system.network}-{seed}"
         keep(system.network, paths[system.label].parent, place, "metrics.jsonl")

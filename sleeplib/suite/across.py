@@ -18,7 +18,7 @@ from sleeplib.models import weights as trained
 from sleeplib.stages import STAGES, UNSCORED
 from sleeplib.store import Store
 from sleeplib.suite.runs import weights_folder
-from sleeplib.suite.sites import NightSystem
+from sleeplib.suite.sites import NightSystem, site_splits
 
 _CODE = (
     "store",
@@ -31,7 +31,7 @@ _CODE = (
 
 
 def night_networks(
-    stores: list[Store], splits: list[dict], chosen: Sequence[NightSystem], weights: str = "", jobs: int = 1,
+    stores: list[Store], chosen: Sequence[NightSystem], weights: str = "", test: int = 2, valid: int = 1, jobs: int = 1,
     progress: bool = False,
 ) -> dict[str, Path]:  # fmt: skip
     """Files of the weights of some systems: those of the project where they fit, else trained here.
@@ -42,8 +42,8 @@ def night_networks(
     Parameters
     ----------
     stores : of the cohorts that are trained on
-    splits : `train` and `valid` of each, indices of its nights, for training here
     weights : a folder of `book/weights`; "" to train
+    test, valid : persons of each twin that are kept from training here (`sites.site_splits`)
     jobs : systems side by side; each takes one core then
 
     Returns
@@ -55,6 +55,7 @@ def night_networks(
     missing = [s for s in chosen if not found[s.label]]
     if folder and missing:
         print(f"{folder}: no weights that fit; trained here: {', '.join(s.label for s in missing)}")
+    splits = site_splits(stores, test, valid) if missing else []
     work = [(stores, splits, s, _run_folder(stores, splits, s), jobs > 1) for s in missing]
     done = parallel.work(_train, work, jobs, "loky", "networks", "network", progress)
     return found | {s.label: path for s, path in zip(missing, done, strict=True)}
@@ -128,14 +129,14 @@ def _loaded(path: Path):
     return trained.load(path)
 
 
-def unseen(path: Path, stores: list[Store], splits: list[dict]) -> list[np.ndarray]:
+def unseen(path: Path, stores: list[Store]) -> list[np.ndarray]:
     """Indices of the nights of each store whose persons these weights have not seen; of real nights, the test part."""
     network = trained.load(path)
     found = [multicohort.unseen(network, store) for store in stores]
-    return [
-        which if store.simulated else np.intersect1d(which, split["test"])
-        for store, which, split in zip(stores, found, splits, strict=True)
-    ]
+    if stores[0].simulated:
+        return found
+    splits = site_splits(stores)
+    return [np.intersect1d(which, split["test"]) for which, split in zip(found, splits, strict=True)]
 
 
 def stage_nights(by: dict, stores: list[Store], tests: list, jobs: int = 1) -> list[protocol.Predictions]:
@@ -180,7 +181,7 @@ def gather(function: Callable, networks: dict, stores: list[Store], tests: list,
     return found, np.array(persons)
 
 
-def overview(known: list[Store], hold_out: list[Store], splits: list[dict], tests: list):
+def overview(known: list[Store], hold_out: list[Store], tests: list):
     """A line for each cohort: its role, test nights, persons, channels and shares of stages, as a `DataFrame`."""
     lines = {}
     for k, store in enumerate([*known, *hold_out]):
@@ -190,7 +191,7 @@ def overview(known: list[Store], hold_out: list[Store], splits: list[dict], test
             100 * np.bincount(stages[stages != UNSCORED], minlength=len(STAGES)) / (stages != UNSCORED).sum()
         )
         lines[store.cohort] = [
-            "trained on" if k < len(known) else "hold-out", len(tests[k]), len(set(store.groups[tests[k]])),
+            "trained on" if k < len(known) else "hold-out", len(tests[k]), len(set(store.persons[tests[k]])),
             f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}",
             *(f"{share:.0f}" for share in shares),
         ]  # fmt: skip
