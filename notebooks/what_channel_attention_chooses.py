@@ -84,14 +84,14 @@ first = networks[f"run {seeds[0]}"]
 tests = across.unseen(first, known)
 tests += [np.arange(len(store)) for store in strange]
 which = [
-    channels.nights_with(s, w, channels.LEFT)
+    across.first_nights(s, channels.nights_with(s, w, channels.LEFT))
     for s, w in zip(stores, tests, strict=True)
 ]
 
 # %% [markdown]
 # ## Figure 4, ours
 #
-# Nights that have a left EOG, F3, C3 and O1 against ear or linked ears; the network is given just
+# The first night of each person that has a left EOG, F3, C3 and O1 against ear or linked ears; the network is given just
 # these four. A number is the weight of a channel in a module, meaned over persons; the four of a row
 # add up to 1. Modules 1 to 12 join the maps of the encoders, from 128 columns a second to one column
 # in 16 seconds; module 13 joins those of the connector. A weight that knows nothing is 0.25.
