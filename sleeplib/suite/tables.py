@@ -45,9 +45,7 @@ def published_anysleep(table: str = "table_1"):
     labels = {system.network: system.label for system in TABLE_1}
     if table == "figure_1b":
         lines = {
-            name.partition("_")[0].replace("anysleep", "AnySleep").replace("usleep", "U-Sleep")
-            + (", with an EOG" if "eog" in name else ", EEG only"): [""] * (7 - len(values))
-            + [f"{100 * value:.1f}" for value in values]
+            name: ["" if value is None else f"{100 * value:.1f}" for value in values]
             for name, values in facts[table].items()
         }
         return results.frame(lines, [f"{n} EEG" for n in range(7)], "Macro F1 (%)")
