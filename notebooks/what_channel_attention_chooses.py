@@ -92,9 +92,10 @@ which = [
 # ## Figure 4, ours
 #
 # The first night of each person who has a left EOG, F3, C3 and O1 against ear or linked ears; the
-# network is given just these four. A number is the weight of a channel in a module, meaned over persons; the four of a row
-# add up to 1. Modules 1 to 12 join the maps of the encoders, from 128 columns a second to one column
-# in 16 seconds; module 13 joins those of the connector. A weight that knows nothing is 0.25.
+# network is given just these four. A number is the weight of a channel in a module, meaned over
+# persons; the four of a row add up to 1. Modules 1 to 12 join the maps of the encoders, from 128
+# columns a second to one column in 16 seconds; module 13 joins those of the connector. A weight that
+# knows nothing is 0.25.
 
 # %%
 found, person = across.gather(channels.weights, networks, stores, which, jobs)
