@@ -1,5 +1,6 @@
 """Computational steps against figure 6 of AnySleep, operations against a count by hand."""
 
+import numpy as np
 import pytest
 
 from sleeplib import models
@@ -72,3 +73,15 @@ def test_what_cannot_be_staged_has_no_cost():
         cost.steps("usleep", 1, 0)
     with pytest.raises(SleeplibError, match="'seqsleepnet'; it has"):
         cost.steps("seqsleepnet", 1, 1)
+
+
+def test_seconds_and_memory_are_those_of_another_process():
+    settings = {"depth": 4, "complexity": 0.3}
+    seconds, small = cost.measure("usleep", [(1, 1), (4, 2)], 0.05, threads=1, **settings)
+    assert len(seconds) == 2 and 0 < seconds[0] < seconds[1]  # one pair, eight pairs
+    ballast = np.ones(2**26)  # 512 MiB here; the other process does not know
+    _, again = cost.measure("usleep", [(4, 2)], 0.05, threads=1, **settings)
+    _, large = cost.measure("usleep", [(4, 2)], 2.0, threads=1, **settings)
+    assert ballast.nbytes and 100 < small < large and again < small + 100
+    with pytest.raises(SleeplibError, match="takes an EEG and an EOG channel"):
+        cost.measure("usleep", [(2, 0)], 0.05, threads=1, **settings)
