@@ -9,16 +9,9 @@ import torch
 from sleeplib import inference, models
 from sleeplib.errors import SleeplibError
 from sleeplib.models import weights
+from sleeplib.predictions import BASELINES, Predictions, System, pooled
 from sleeplib.preparation import log_power_images
-from sleeplib.protocol import (
-    BASELINES,
-    Predictions,
-    System,
-    check_preparation,
-    known_device,
-    pooled,
-    simulator_digest,
-)
+from sleeplib.protocol import check_preparation, known_device, simulator_digest
 from sleeplib.sampling import Nights, Selection
 from sleeplib.store import Store
 from sleeplib.training import NightTraining, fit_nights, processes
