@@ -53,7 +53,7 @@ started = time.perf_counter()
 sites = ["phys", "abc"]  # cohorts that are trained on; None: all 13
 hold_out = ["isruc-sg3"]  # cohorts that only test; None: all 8
 root = ""  # folder with a folder of real nights for each cohort; empty: twins
-persons = 3  # of each twin
+persons = 3  # of each twin; 6 or more to train here on all 13
 hours = 1.5  # of each of their nights; None: whole nights
 test_persons = 1  # of each cohort, are scored and choose nothing
 valid_persons = 1  # of each cohort, choose the training epoch
@@ -63,7 +63,7 @@ seed = 0  # of the weights and of what is drawn
 jobs = 2  # processes side by side
 
 places = ["EOG", "C4", "O1"]  # of the matrix; None: the seven of figure 1a
-matrix_persons = 1  # of each cohort, for the matrix
+few = 1  # persons of each cohort, one night of each; None: all nights
 draws = 1  # of random channels, for each night and number of channels
 
 # %%
@@ -82,9 +82,7 @@ networks = across.night_networks(
     known, systems, weights, test_persons, valid_persons, jobs
 )
 stores = [*known, *strange]
-tests = across.unseen(networks["AnySleep"], known) + [
-    np.arange(len(s)) for s in strange
-]
+tests = across.test_nights(networks.values(), known, strange)
 places = places or channels.PLACES
 
 # %% [markdown]
@@ -92,14 +90,15 @@ places = places or channels.PLACES
 #
 # Recordings that have an EOG and, against ear or linked ears, every electrode of the
 # matrix (figure 1a of the paper). A number is the macro F1 *of a recording*, meaned over
-# recordings; a stage that a recording does not have is left out of its mean. If there are
-# two EOG channels, both are tried and meaned. Row: what the network is shown first; column:
-# what second. U-Sleep was trained with an EEG channel first and an EOG second. On the
-# diagonal there is one channel, which U-Sleep gets twice. AnySleep knows no order.
+# recordings; a stage that a recording neither has nor is called is left out. If there are two
+# EOG channels, both are tried and meaned. Row: what the network is shown first; column: what
+# second. U-Sleep was trained with an EEG channel first and an EOG second. On the diagonal there
+# is one channel, which U-Sleep gets twice. AnySleep knows no order. The `demo` size has one
+# night of one person of each cohort, and the left side of a head that is symmetric.
 
 # %%
 which = [
-    across.first_nights(s, channels.nights_with(s, w, places), matrix_persons)
+    across.first_nights(s, channels.nights_with(s, w, places), few)
     for s, w in zip(stores, tests, strict=True)
 ]
 # Confusions (E, P, P, 5, 5) of each night; E is the number of its EOG channels.
@@ -143,6 +142,7 @@ cells = {
 for letter, name in (("F", "frontal"), ("C", "central"), ("O", "occipital")):
     if there := [(k, k) for k in eeg if places[k].startswith(letter)]:
         cells[f"{name} EEG alone"] = there
+cells = {name: chosen for name, chosen in cells.items() if chosen}
 
 
 def of_persons(values, chosen):
@@ -220,11 +220,12 @@ figure.suptitle(
 )
 plt.show()
 
-cell_count, least = difference[0].size, 2.0 ** -len(difference)
+cell_count = difference[0].size
+least = cell_count * statistics.least_p(len(difference))
 for name, p in tested.items():
     print(f"{name}: p < 0.01 in {(p < 0.01).sum()} of {cell_count} cells")
 print(
-    f"the least that {len(difference)} persons can give, for {cell_count} cells: {cell_count * least:.1g}"
+    f"the least that {len(difference)} persons can give, for {cell_count} cells: {least:.1g}"
 )
 
 # %% [markdown]
@@ -238,13 +239,8 @@ print(
 # %%
 most = 6
 full = [
-    np.array(
-        [
-            i
-            for i in w
-            if s.types(i).count("EEG") >= most and "EOG" in s.types(i)
-        ],
-        int,
+    across.first_nights(
+        s, [i for i in w if s.types(i).count("EEG") >= most], few
     )
     for s, w in zip(stores, tests, strict=True)
 ]
@@ -285,8 +281,8 @@ plt.show()
 
 # %% [markdown]
 # What more channels are worth, on the same nights: an EOG, one more EEG channel, five more. Points
-# with 95 % intervals paired by person; p once by Welch's test of recordings, once from flipped
-# signs of persons, Holm over the rows.
+# with 95 % intervals paired by person; one-sided p once by Welch's test of recordings, once from
+# flipped signs of persons, Holm over the rows.
 
 # %%
 any_, u = by_number["AnySleep"], by_number["U-Sleep"]

@@ -54,7 +54,7 @@ started = time.perf_counter()
 sites = ["sedf-sc", "ccshs"]  # cohorts that are trained on; None: all 13
 hold_out = ["isruc-sg3"]  # cohorts that only test; None: all 8
 root = ""  # folder with a folder of real nights for each cohort; empty: twins
-persons = 3  # of each twin
+persons = 3  # of each twin; 6 or more to train here on all 13
 hours = 1.5  # of each of their nights; None: whole nights
 test_persons = 1  # of each cohort, are scored and choose nothing
 valid_persons = 1  # of each cohort, choose the training epoch
@@ -83,7 +83,7 @@ networks = across.night_networks(
     known, [system], weights, test_persons, valid_persons, jobs
 )
 path = networks[system.label]
-tests = across.unseen(path, known) + [np.arange(len(s)) for s in strange]
+tests = across.test_nights([path], known, strange)
 across.overview(known, strange, tests)
 
 # %% [markdown]

@@ -53,13 +53,14 @@ started = time.perf_counter()
 sites = ["phys", "abc"]  # cohorts that are trained on; None: all 13
 hold_out = ["isruc-sg3"]  # cohorts that only test; None: all 8
 root = ""  # folder with a folder of real nights for each cohort; empty: twins
-persons = 3  # of each twin
+persons = 3  # of each twin; 6 or more to train here on all 13
 hours = 1.5  # of each of their nights; None: whole nights
 test_persons = 1  # of each cohort, are scored and choose nothing
 valid_persons = 1  # of each cohort, choose the training epoch
 budget = "smoke"  # how much training: smoke, demo or paper
 weights = ""  # weights that come with the project; empty: train here
 seeds = [0]  # a panel for each run of the network
+few = 1  # persons of each cohort, one night of each; None: all nights
 jobs = 2  # processes side by side
 
 
@@ -81,21 +82,20 @@ for seed in seeds:
     )
     networks[f"run {seed}"] = found[system.label]
 first = networks[f"run {seeds[0]}"]
-tests = across.unseen(first, known)
-tests += [np.arange(len(store)) for store in strange]
+tests = across.test_nights(networks.values(), known, strange)
 which = [
-    across.first_nights(s, channels.nights_with(s, w, channels.LEFT))
+    across.first_nights(s, channels.nights_with(s, w, channels.LEFT), few)
     for s, w in zip(stores, tests, strict=True)
 ]
 
 # %% [markdown]
 # ## Figure 4, ours
 #
-# The first night of each person who has a left EOG, F3, C3 and O1 against ear or linked ears; the
-# network is given just these four. A number is the weight of a channel in a module, meaned over
-# persons; the four of a row add up to 1. Modules 1 to 12 join the maps of the encoders, from 128
-# columns a second to one column in 16 seconds; module 13 joins those of the connector. A weight that
-# knows nothing is 0.25.
+# Nights that have a left EOG, F3, C3 and O1 against ear or linked ears (at `demo` size the first
+# night of each person); the network is given just these four. A number is the weight of a channel
+# in a module, meaned over persons; the four of a row add up to 1. Modules 1 to 12 join the maps of
+# the encoders, from 128 columns a second to one column in 16 seconds; module 13 joins those of the
+# connector. A weight that knows nothing is 0.25.
 
 # %%
 found, person = across.gather(channels.weights, networks, stores, which, jobs)

@@ -62,7 +62,7 @@ class Predictions:
     Attributes
     ----------
     truth : array (N,) int8
-    person : array (N,) of names
+    person : array (N,) of names; relatives who are kept together count as one
     recording : array (N,) of names
     posteriors : dict of system label to array (N, 5) float32
     folders : dict of system label to the folders of its runs, one for each split
@@ -105,7 +105,7 @@ def pooled(store: Store, which, posteriors: dict[str, list]) -> Predictions:
     lengths = [len(s) for s in stages]
     return Predictions(
         truth=np.concatenate(stages),
-        person=np.repeat(store.persons[which], lengths),
+        person=np.repeat(store.groups[which], lengths),
         recording=np.repeat(np.array(store.ids)[which], lengths),
         posteriors={label: np.concatenate(parts).astype(np.float32) for label, parts in posteriors.items()},
     )

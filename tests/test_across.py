@@ -72,9 +72,24 @@ def test_weights_of_the_project_are_used_where_they_fit(networks, stores, tmp_pa
     assert not across.fitting(system, stores[:2], place.parent)
 
 
-def test_only_strangers_are_staged(networks, stores):
-    tests = across.unseen(networks["anysleep"], stores)
+def test_only_strangers_are_staged(networks, stores, monkeypatch, capsys):
+    tests = across.test_nights(networks.values(), stores[:2], stores[2:])
     assert [which.tolist() for which in tests] == [[0, 1], [0, 1], [0, 1, 2, 3, 4]]
+    # Persons that any of the networks has seen are strangers to none.
+    card = json.loads(networks["usleep"].with_suffix(".json").read_text())
+    loaded = weights.load(networks["usleep"])
+    loaded.card = card | {
+        "cohorts": {"a": card["cohorts"]["a"] | {"persons": {"train": ["a0"], "valid": []}}}
+    }
+    both = {"one": weights.load(networks["anysleep"]), "other": loaded}
+    monkeypatch.setattr(across.trained, "load", both.get)
+    assert across.test_nights(both, stores[:1], [])[0].tolist() == [1]
+    # Nights that U-Sleep cannot stage are left out for all.
+    monkeypatch.setattr(stores[2], "montages", [[("C3", "EEG"), ("C4", "EEG"), ("O1", "EEG")]])
+    with pytest.raises(SleeplibError, match="no night is left to test on; leave c out"):
+        across.test_nights(both, stores[:1], stores[2:])
+    assert "5 without an EEG and an EOG channel" in capsys.readouterr().out
+    assert len(across.test_nights(["one"], stores[:1], stores[2:])[1]) == 5
 
 
 def test_nights_side_by_side_are_those_one_after_the_other(networks, stores):
@@ -107,7 +122,8 @@ def _where(network, store, i, add):
 
 def test_the_first_night_of_each_person(stores, monkeypatch):
     monkeypatch.setattr(stores[0], "persons", np.array(["x", "x", "y", "y", "z"]))
-    assert across.first_nights(stores[0], [1, 3, 2, 4]).tolist() == [1, 3, 4]
+    assert across.first_nights(stores[0], [1, 3, 2, 4], 3).tolist() == [1, 3, 4]
+    assert across.first_nights(stores[0], [1, 3, 2, 4]).tolist() == [1, 3, 2, 4]  # all
     assert across.first_nights(stores[0], [0, 1, 2, 3], 1).tolist() == [0]
     assert across.first_nights(stores[0], []).tolist() == []
 

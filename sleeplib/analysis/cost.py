@@ -29,8 +29,8 @@ def steps(name: str, eeg: int, eog: int, as_published: bool = True) -> int:
     name : one of `models.NIGHT_NETWORKS`; U-Sleep stages all pairs, and their vote is a step
     as_published : bool
         The figure's numbers. They count 12 attention modules of AnySleep; it has 13, one behind the connector. They
-        count the connector in U-Sleep's pairs only, and the heads of early fusion as four steps. False: 13 modules,
-        and a connector in every U-Net.
+        count no connector, the heads of early fusion as four steps, and late fusion without its channel encoder.
+        False: 13 modules, and a connector in every U-Net.
 
     Raises
     ------
@@ -46,7 +46,7 @@ def steps(name: str, eeg: int, eog: int, as_published: bool = True) -> int:
         "anysleep-early": channels + HEADS + 2 * BLOCKS + connector + 1,
         "anysleep": channels * (BLOCKS + connector) + (BLOCKS + connector) + BLOCKS + 1,
         "anysleep-late": channels * (2 * BLOCKS + connector) + 1 + 1,
-        "usleep": pairs * (2 * BLOCKS + 1) + 1,
+        "usleep": pairs * (2 * BLOCKS + connector + 1) + 1,
     }
     if name not in counts:
         raise SleeplibError(f"figure 6 does not count the steps of {name!r}; it has {', '.join(counts)}")

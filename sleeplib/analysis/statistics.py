@@ -112,8 +112,8 @@ def sign_flips(differences, alternative: str = "greater", n: int = 9999, seed: i
     """p-values `(...)` that the mean difference `(P, ...)` of P persons is as large only by chance.
 
     If two systems are equally good, each person's difference could as well have had the other sign. All signs are
-    tried where there are at most `n` combinations, else `n` random ones. P persons give no p below 2^-P; one person
-    gives none, NaN.
+    tried where there are at most `n` combinations, else `n` random ones. P persons give no p below 2^-P, `n` random
+    combinations none below 1 / (n + 1) (`least_p`); one person gives none, NaN.
     """
     differences = np.asarray(differences, float)
     if len(differences) < 2:
@@ -121,9 +121,14 @@ def sign_flips(differences, alternative: str = "greater", n: int = 9999, seed: i
     rng = np.random.default_rng(seed)
     test = stats.permutation_test(
         (differences,), lambda x, axis: x.mean(axis), permutation_type="samples", vectorized=True, axis=0,
-        n_resamples=n, alternative=alternative, rng=rng,
+        n_resamples=n, alternative=alternative, rng=rng, batch=max(1, 2**22 // max(1, differences.size)),
     )  # fmt: skip
     return np.asarray(test.pvalue)
+
+
+def least_p(persons: int, n: int = 9999) -> float:
+    """The least one-sided p that `sign_flips` can give so many persons: all of them gain."""
+    return 2.0**-persons if 2**persons <= n else 1 / (n + 1)
 
 
 def holm(p) -> np.ndarray:

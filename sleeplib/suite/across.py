@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +15,8 @@ from sleeplib import models, multicohort, parallel, protocol, results
 from sleeplib.analysis import metrics, statistics
 from sleeplib.errors import SleeplibError
 from sleeplib.models import weights as trained
+from sleeplib.models.usleep import USleep
+from sleeplib.sampling import Selection
 from sleeplib.stages import STAGES, UNSCORED
 from sleeplib.store import Store
 from sleeplib.suite.runs import weights_folder
@@ -129,14 +131,44 @@ def _loaded(path: Path):
     return trained.load(path)
 
 
-def unseen(path: Path, stores: list[Store]) -> list[np.ndarray]:
-    """Indices of the nights of each store whose persons these weights have not seen; of real nights, the test part."""
-    network = trained.load(path)
-    found = [multicohort.unseen(network, store) for store in stores]
-    if stores[0].simulated:
-        return found
-    splits = site_splits(stores)
-    return [np.intersect1d(which, split["test"]) for which, split in zip(found, splits, strict=True)]
+def test_nights(networks: Iterable[Path], known: list[Store], hold_out: list[Store]) -> list[np.ndarray]:
+    """Indices of the nights of each store that all of these networks can be tested on.
+
+    None of them has seen the persons; of real nights of known cohorts they are the published test part. Where U-Sleep
+    is among the networks, nights without an EEG and an EOG channel are left out, and it is said how many.
+
+    Parameters
+    ----------
+    networks : files of weights
+    known, hold_out : stores of the cohorts that were trained on, and of the others
+
+    Raises
+    ------
+    SleeplibError
+        If a cohort has no such night.
+    """
+    those = [trained.load(path) for path in networks]
+    found = [np.arange(len(store)) for store in [*known, *hold_out]]
+    for model in those:
+        for k, store in enumerate(known):
+            found[k] = np.intersect1d(found[k], multicohort.unseen(model, store))
+    if known and not known[0].simulated:
+        found = [
+            np.intersect1d(which, split["test"])
+            for which, split in zip(found, site_splits(known), strict=False)
+        ] + found[len(known) :]
+    stores = [*known, *hold_out]
+    if any(isinstance(model, USleep) for model in those):
+        selection = Selection(stores, found, "pair")
+        if selection.skipped:
+            print(selection.why())
+        found = [selection.recording[selection.store == k] for k in range(len(stores))]
+    for store, which in zip(stores, found, strict=True):
+        if not len(which):
+            raise SleeplibError(
+                f"{store.folder}: no night is left to test on; leave {store.cohort} out, or make it larger"
+            )
+    return found
 
 
 def stage_nights(by: dict, stores: list[Store], tests: list, jobs: int = 1) -> list[protocol.Predictions]:
@@ -161,14 +193,16 @@ def _posteriors(model, store: Store, i: int) -> np.ndarray:
 
 
 def first_nights(store: Store, which, persons: int | None = None) -> np.ndarray:
-    """Of some nights the first of each person; of the first `persons` only, if a number is given."""
+    """Of some nights the first of each of the first `persons`; all of them without a number."""
     which = np.asarray(which, int)
+    if persons is None:
+        return which
     first = np.unique(store.persons[which], return_index=True)[1]
     return which[np.sort(first)][:persons]
 
 
 def gather(function: Callable, networks: dict, stores: list[Store], tests: list, jobs: int = 1, **options):
-    """What `each_night` finds, by label in lists over nights; and the person of each night, with their cohort's name.
+    """What `each_night` finds, by label in lists over nights; and the person (or family) of each night.
 
     Returns
     -------
@@ -177,7 +211,9 @@ def gather(function: Callable, networks: dict, stores: list[Store], tests: list,
     found = {label: [] for label in networks}
     for label, _, _, result in each_night(function, networks, stores, tests, jobs, **options):
         found[label].append(result)
-    persons = [f"{s.cohort}/{s.persons[i]}" for s, which in zip(stores, tests, strict=True) for i in which]
+    persons = [f"{s.cohort}/{s.groups[i]}" for s, which in zip(stores, tests, strict=True) for i in which]
+    if not persons:
+        raise SleeplibError("none of the test nights has the channels that this needs; choose other cohorts")
     return found, np.array(persons)
 
 

@@ -23,7 +23,7 @@ def test_steps_are_those_of_figure_6(name):
 
 def test_steps_as_they_are_have_13_attention_modules_and_every_connector():
     steps = {name: cost.steps(name, 2, 1, as_published=False) for name in FIGURE_6}
-    assert steps == {"anysleep-early": 33, "anysleep": 65, "anysleep-late": 77, "usleep": 51}
+    assert steps == {"anysleep-early": 33, "anysleep": 65, "anysleep-late": 77, "usleep": 53}
 
 
 def by_hand(network, channels, samples):

@@ -112,6 +112,8 @@ def test_random_signs_find_what_all_signs_find():
     differences = np.random.default_rng(3).normal(0.3, 1, 12)
     every = statistics.sign_flips(differences)
     some = statistics.sign_flips(differences, n=2000)
+    assert statistics.sign_flips(np.ones(6)) == statistics.least_p(6) == 2**-6
+    assert statistics.sign_flips(np.ones(20), n=2000) == pytest.approx(statistics.least_p(20, 2000))
     assert 0 < every < 1 and some == pytest.approx(every, abs=0.03)
     assert some == statistics.sign_flips(differences, n=2000)
 
