@@ -61,6 +61,7 @@ valid_persons = 1  # of each cohort, choose the training epoch
 budget = "smoke"  # how much training: smoke, demo or paper
 weights = ""  # weights that come with the project; empty: train here
 seeds = [0]  # one run of each network for each of them
+few = None  # persons of each cohort, one night of each; None: all nights
 jobs = 2  # processes side by side
 
 
@@ -81,7 +82,12 @@ for seed in seeds:
     )
 first = runs[seeds[0]]
 every = [path for found in runs.values() for path in found.values()]
-tests = across.test_nights(every, known, strange)
+tests = [
+    across.first_nights(store, which, few)
+    for store, which in zip(
+        stores, across.test_nights(every, known, strange), strict=True
+    )
+]
 
 # %% [markdown]
 # All four were trained on the same persons, with windows drawn by the same rule and, at `demo` size,
