@@ -147,18 +147,15 @@ def test_nights(networks: Iterable[Path], known: list[Store], hold_out: list[Sto
     SleeplibError
         If a cohort has no such night.
     """
-    those = [trained.load(path) for path in networks]
-    found = [np.arange(len(store)) for store in [*known, *hold_out]]
-    for model in those:
-        for k, store in enumerate(known):
+    loaded, stores = [trained.load(path) for path in networks], [*known, *hold_out]
+    found = [np.arange(len(store)) for store in stores]
+    for k, store in enumerate(known):
+        for model in loaded:
             found[k] = np.intersect1d(found[k], multicohort.unseen(model, store))
     if known and not known[0].simulated:
-        found = [
-            np.intersect1d(which, split["test"])
-            for which, split in zip(found, site_splits(known), strict=False)
-        ] + found[len(known) :]
-    stores = [*known, *hold_out]
-    if any(isinstance(model, USleep) for model in those):
+        for k, split in enumerate(site_splits(known)):
+            found[k] = np.intersect1d(found[k], split["test"])
+    if any(isinstance(model, USleep) for model in loaded):
         selection = Selection(stores, found, "pair")
         if selection.skipped:
             print(selection.why())
@@ -241,15 +238,15 @@ def history(path: Path) -> list[dict]:
 
 
 def spread(runs: np.ndarray) -> str:
-    """Fractions of several runs in percent: their mean and, of more than one, standard deviation (ddof 0), as printed
-    in the paper's Table 1."""
+    """Mean of fractions in percent and, of more than one run, their standard deviation (ddof 0, as in Table 1)."""
     return f"{100 * runs.mean():.1f}" + (f" ± {100 * runs.std():.1f}" if len(runs) > 1 else "")
 
 
 def together(stores: list[Store], predictions: list[protocol.Predictions]) -> protocol.Predictions:
     """Predictions of several cohorts as one; names of persons and recordings begin with that of their cohort."""
 
-    def names(key):
+    def names(key: str) -> np.ndarray:
+        """What each epoch has under `key`, behind the name of its cohort."""
         return np.concatenate(
             [
                 np.char.add(f"{s.cohort}/", getattr(p, key).astype(str))
