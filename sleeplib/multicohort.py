@@ -65,17 +65,25 @@ def _origin(store: Store, split: dict) -> dict:
 
 
 def posteriors(network, store: Store, i: int, rows=None, per_epoch: int = 1, seed: int = 0) -> np.ndarray:
-    """Posteriors `(N, 5)` for night `i` of a store.
+    """Posteriors `(N, 5)` for night `i` of a store, `per_epoch` of them for each of its epochs."""
+    return posteriors_at(network, store, i, [per_epoch], rows, seed)[0]
+
+
+def posteriors_at(network, store: Store, i: int, resolutions, rows=None, seed: int = 0) -> list[np.ndarray]:
+    """Posteriors `(N, 5)` for night `i` of a store, at each of several resolutions.
 
     Parameters
     ----------
+    resolutions : list of int
+        Stages per epoch.
     rows : the channels that the network is shown; by default all EEG and EOG channels
     seed : of U-Sleep's ties
     """
     kinds = np.array(store.types(i))
     rows = np.flatnonzero(np.isin(kinds, ("EEG", "EOG"))) if rows is None else np.asarray(rows)
     night = signals(store, i, rows)
-    return inference.night_posteriors(network, night, list(kinds[rows]), per_epoch, seed=seed).numpy()
+    found = inference.posteriors_at(network, night, resolutions, list(kinds[rows]), seed=seed)
+    return [posteriors.numpy() for posteriors in found]
 
 
 def signals(store: Store, i: int, rows) -> np.ndarray:

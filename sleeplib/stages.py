@@ -15,6 +15,8 @@ STAGES = ("W", "N1", "N2", "N3", "REM")
 W, N1, N2, N3, REM = range(5)
 UNSCORED = 9
 EPOCH_SECONDS = 30.0
+# Stages per 30 s at which AnySleep is asked, from one to each sample at 128 Hz (section 2.3).
+RESOLUTIONS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 384, 640, 960, 1920, 3840)
 LONGEST = 1_000_000  # epochs of one hypnogram; more is a damaged file, not a night
 
 # Rechtschaffen & Kales' S3 and S4 are the AASM's N3; movement time has no stage.

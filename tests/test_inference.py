@@ -174,6 +174,27 @@ def test_a_night_in_pieces_is_the_plain_night(name, signals, short_pieces):
         assert staged.shape == plain.shape and (staged - plain).abs().max() < 1e-10
 
 
+@pytest.mark.parametrize("name", [*FUSING, "usleep"])
+def test_several_resolutions_are_those_one_by_one(name, signals, short_pieces, monkeypatch):
+    network, kinds = night_network(name), ("EEG", "EOG", "EEG", "EOG", "EEG")
+    resolutions, x, looked_at = (1, 6, 256, 3840), signals[:, : 5 * 3840 + 1], []
+    one_by_one = [inference.night_posteriors(network, x, kinds, n) for n in resolutions]
+    encode = nights.Night.encode
+    monkeypatch.setattr(nights.Night, "encode", lambda self, x: looked_at.append(x) or encode(self, x))
+    together = inference.posteriors_at(network, x, resolutions, kinds)
+    assert len(looked_at) == {"anysleep-early": 1, "usleep": 6}.get(name, 5)  # once for all resolutions
+    for n, alone, ours in zip(resolutions, one_by_one, together, strict=True):
+        assert ours.shape == (5 * n, 5)  # the sample that fills no epoch is left out
+        assert (ours - alone[: 5 * n]).abs().max() < 1e-10
+
+
+def test_a_night_too_short_for_two_resolutions_together(signals):
+    network, x = night_network("anysleep"), signals[:, :2000]
+    assert len(inference.night_posteriors(network, x, per_epoch=2)) == 1
+    with pytest.raises(SleeplibError, match="2000 samples are too short for whole stages at all"):
+        inference.posteriors_at(network, x, [2, 3])
+
+
 @pytest.mark.parametrize("name", FUSING)
 def test_pieces_round_no_worse_than_the_plain_night(name, signals, short_pieces):
     network, single = night_network(name), night_network(name, torch.float32)

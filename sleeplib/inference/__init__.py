@@ -7,15 +7,15 @@ import numpy as np
 import torch
 
 from sleeplib.errors import SleeplibError
-from sleeplib.inference.nights import attention, night_posteriors, posteriors_of_sets
+from sleeplib.inference.nights import attention, night_posteriors, posteriors_at, posteriors_of_sets
 from sleeplib.inference.sequences import fuse, posteriors
 from sleeplib.models.usleep import NightNetwork
 from sleeplib.preparation import ANYSLEEP, Preparation, log_power_images, prepared_signals
 from sleeplib.recording import Recording
 
 __all__ = [
-    "PAPER_MONTAGE", "attention", "eeg_and_eog", "fuse", "night_posteriors", "posteriors", "posteriors_of_sets",
-    "stage",
+    "PAPER_MONTAGE", "attention", "eeg_and_eog", "fuse", "night_posteriors", "posteriors", "posteriors_at",
+    "posteriors_of_sets", "stage",
 ]  # fmt: skip
 
 # The derivations of SeqSleepNet's experiments (section II) under their AASM names.

@@ -8,9 +8,8 @@ Shapes: C channels, T samples at 128 Hz, F filters, N stages, M attention module
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
 from itertools import product
-from math import exp
+from math import exp, lcm
 
 import numpy as np
 import torch
@@ -27,7 +26,17 @@ PIECE = 16 * 3840  # samples of a piece of time, whose maps fit into a processor
 def night_posteriors(
     network, signals, kinds=None, per_epoch: int = 1, pairs: str = "vote", seed: int = 0
 ) -> Tensor:
-    """Posteriors of a night network for a whole night.
+    """Posteriors `(N, 5)` of a night network for a whole night, `per_epoch` of them for each 30 s.
+
+    As `posteriors_at`, for one resolution.
+    """
+    return posteriors_at(network, signals, [per_epoch], kinds, pairs, seed)[0]
+
+
+def posteriors_at(
+    network, signals, resolutions, kinds=None, pairs: str = "vote", seed: int = 0
+) -> list[Tensor]:
+    """Posteriors of a night network for a whole night at several resolutions, for little more than the price of one.
 
     AnySleep and its variants look at all channels together. U-Sleep stages every pair of an EEG and an EOG channel,
     and the pairs vote on each stage, ties broken at random (AnySleep, section 4.4). The posteriors are then shares of
@@ -37,34 +46,34 @@ def night_posteriors(
     ----------
     network : one of `models.NIGHT_NETWORKS`; its mode is left as it was
     signals : array or tensor (C, T), prepared
+    resolutions : list of int
+        Stages per 30 s. What does not fill a stage of each of them is left out at the end.
     kinds : C times "EEG" or "EOG", for U-Sleep; by default it has two channels, EEG and EOG
-    per_epoch : int
-        Stages per 30 s.
     pairs : "vote", or "mean" for the mean of the pairs' posteriors
     seed : of what breaks ties
 
     Returns
     -------
-    tensor (N, 5), on the CPU, in the network's precision
+    list of tensors (N, 5), one for each resolution, on the CPU, in the network's precision
 
     Raises
     ------
     SleeplibError
-        If the resolution does not divide an epoch, the night is shorter than a stage, U-Sleep lacks a channel, or
+        If a resolution does not divide an epoch, the night is shorter than a stage, U-Sleep lacks a channel, or
         samples are not finite.
     """
     if pairs not in ("vote", "mean"):
         raise SleeplibError(f"{pairs!r} is not known; choose vote or mean")
     signals = checked(network, signals)
-    network.classifier.size(per_epoch, signals.shape[-1])
     with night_of(network) as night:
         if not isinstance(network, USleep):
-            return night.logits(signals, per_epoch).softmax(-1)
-        rows = eeg_eog_pairs(("EEG", "EOG") if kinds is None else kinds, len(signals))
-        each = (night.logits(signals[pair], per_epoch) for pair in rows)
-        if pairs == "vote":
-            return elect(each, seed)
-        return sum(logits.softmax(-1) for logits in each) / len(rows)
+            return [x.softmax(-1) for x in night.logits(signals, resolutions)]
+        rows, tallies = eeg_eog_pairs(("EEG", "EOG") if kinds is None else kinds, len(signals)), None
+        for pair in rows:
+            each = night.logits(signals[pair], resolutions)
+            counted = [_vote(x) if pairs == "vote" else x.softmax(-1) for x in each]
+            tallies = [a.add_(b) for a, b in zip(tallies, counted, strict=True)] if tallies else counted
+        return [_elected(x, seed) if pairs == "vote" else x / len(rows) for x in tallies]
 
 
 def posteriors_of_sets(network, signals, sets) -> Iterator[Tensor]:
@@ -90,7 +99,9 @@ def posteriors_of_sets(network, signals, sets) -> Iterator[Tensor]:
     with night_of(network) as night:
         known = night.known(signals, sorted({row for rows in sets for row in rows}))
         for rows in sets:
-            yield night.logits(signals[rows], 1, [known[row] for row in rows] if known else None).softmax(-1)
+            yield night.logits(signals[rows], [1], [known[row] for row in rows] if known else None)[
+                0
+            ].softmax(-1)
 
 
 def eeg_eog_pairs(kinds, channels: int) -> list[list[int]]:
@@ -113,7 +124,14 @@ def eeg_eog_pairs(kinds, channels: int) -> list[list[int]]:
 
 def elect(each, seed: int = 0) -> Tensor:
     """Shares of votes `(N, 5)` of voters' logits `(N, 5)`; one of those with most votes has 0.001 votes more."""
-    votes = sum(torch.zeros_like(x).scatter_(1, x.argmax(1, keepdim=True), 1) for x in each)
+    return _elected(sum(map(_vote, each)), seed)
+
+
+def _vote(logits: Tensor) -> Tensor:
+    return torch.zeros_like(logits).scatter_(1, logits.argmax(1, keepdim=True), 1)
+
+
+def _elected(votes: Tensor, seed: int) -> Tensor:
     chance = torch.rand(votes.shape, generator=torch.Generator().manual_seed(seed)) / 2
     elected = (votes + chance).argmax(1, keepdim=True)
     votes.scatter_(1, elected, 1e-3, reduce="add")
@@ -185,17 +203,28 @@ class Night:
         self.network, self.unet, self.pool = network, network.unet, pool
         self.like = next(network.parameters())
 
-    def logits(self, signals: Tensor, per_epoch: int, known: list | None = None) -> Tensor:
-        """Logits (N, 5), as `network(signals[None], per_epoch)[0]`; `known` are the channels' `scored_maps`."""
+    def logits(self, signals: Tensor, resolutions, known: list | None = None) -> list[Tensor]:
+        """Logits (N, 5) for each number of stages per epoch, as `network(signals[None], per_epoch)[0]`.
+
+        `known` are the channels' `scored_maps`.
+        """
+        size = lcm(*(self.network.classifier.size(n, signals.shape[-1]) for n in resolutions))
+        if size > signals.shape[-1]:
+            raise SleeplibError(
+                f"{signals.shape[-1]} samples are too short for whole stages at all of these resolutions: {size}"
+            )
         channels = known or map(self.scored_maps, signals[:, None])
-        size = self.network.classifier.size(per_epoch, signals.shape[-1])
-        classify = partial(self.network.classifier, per_epoch=per_epoch)
+
+        def classify(x: Tensor) -> list[Tensor]:
+            """Logits of a piece of features at each resolution."""
+            return [self.network.classifier(x, n) for n in resolutions]
+
         if isinstance(self.network, LateFusion):
             heads = self.fused(channels)
             parts = self.pieces(nn.Identity(), sum(heads) / len(heads), size=size, then=classify)
         else:
             parts = self.decode(self.maps(signals, channels), size=size, then=classify)
-        return torch.cat(list(parts), dim=1)[0].cpu()
+        return [torch.cat(each, dim=1)[0].cpu() for each in zip(*parts, strict=True)]
 
     def attention(self, signals: Tensor) -> Tensor:
         """The channels' weights (M, C)."""
