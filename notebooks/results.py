@@ -55,7 +55,7 @@ def show(record):
     )
     display(
         Markdown(
-            f"Pooled over epochs; brackets: 95 % intervals over persons. {where}. "
+            f"{data.get('scored', 'Pooled over epochs')}; brackets: 95 % intervals over persons. {where}. "
             f"{made}. {code}. Data SHA-256 {data['digest'][:16]}."
         )
     )

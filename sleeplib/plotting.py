@@ -18,6 +18,7 @@ COLOURS = {"W": "#E69F00", "N1": "#56B4E9", "N2": "#0072B2", "N3": "#1B2A49", "R
 UNSCORED_COLOUR = "#BBBBBB"
 # Top to bottom in a hypnogram: W, REM, N1, N2, N3.
 LEVEL = {"W": 4, "REM": 3, "N1": 2, "N2": 1, "N3": 0}
+_SHORT = 900  # s; up to here time is shown in minutes
 WIDTH = 7.6  # inches: 760 px at 100 dpi, a page's column
 
 
@@ -38,10 +39,11 @@ def _axes(ax, height: float = 3.0):
 
 
 def _time_axis(ax, n: int, epoch_seconds: float, start=None) -> np.ndarray:
-    """Epoch edges `(n + 1,)`: clock time where the recording has one, else hours; labels the axis."""
+    """Epoch edges `(n + 1,)`: clock time where the recording has one, else hours, or minutes of a short piece."""
     if start is None:
-        ax.set_xlabel("time (h)")
-        return np.arange(n + 1) * epoch_seconds / 3600
+        unit, seconds = ("h", 3600) if n * epoch_seconds > _SHORT else ("min", 60)
+        ax.set_xlabel(f"time ({unit})")
+        return np.arange(n + 1) * epoch_seconds / seconds
     ax.xaxis.set_major_locator(HourLocator(interval=1 + int(n * epoch_seconds / 3600 // 12)))
     ax.xaxis.set_major_formatter(DateFormatter("%H:%M"))
     ax.set_xlabel("clock time")
@@ -68,6 +70,13 @@ def hypnogram(
     return ax
 
 
+def event_bars(events, y: float, ax, colour: str, label: str = "") -> None:
+    """Draw events `(n, 2)` in seconds as bars at height `y`, on an axis in minutes."""
+    for k, (first, last) in enumerate(np.asarray(events) / 60):
+        name = label if k == 0 else "_nolegend_"
+        ax.plot([first, last], [y, y], color=colour, lw=5, solid_capstyle="butt", label=name)
+
+
 def errors(truth, predicted, epoch_seconds: float = 30.0, start=None, ax=None):
     """Mark the epochs whose prediction differs from the truth, coloured by the true stage."""
     ax, truth, predicted = _axes(ax, 0.6), np.asarray(truth), np.asarray(predicted)
@@ -84,8 +93,11 @@ def hypnodensity(posteriors, epoch_seconds: float = 30.0, start=None, ax=None):
     edges = _time_axis(ax, len(posteriors), epoch_seconds, start)
     order = sorted(STAGES, key=LEVEL.get)
     top = np.cumsum([posteriors[:, STAGES.index(name)] for name in order], axis=0)
-    for name, low, high in zip(order, np.vstack([np.zeros(len(posteriors)), top[:-1]]), top, strict=True):
-        ax.fill_between(edges[:-1], low, high, step="post", color=COLOURS[name], lw=0, label=name)
+    areas = np.vstack([np.zeros(len(posteriors)), top])[
+        :, np.r_[: len(posteriors), -1]
+    ]  # the last one is held, too
+    for name, low, high in zip(order, areas[:-1], areas[1:], strict=True):
+        ax.fill_between(edges, low, high, step="post", color=COLOURS[name], lw=0, label=name)
     ax.set(ylim=(0, 1), xlim=(edges[0], edges[-1]), ylabel="probability")
     return ax
 

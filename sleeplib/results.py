@@ -33,6 +33,13 @@ ALL_METRICS = METRICS | {
     "transition_error": ("Error at transitions (%)", 100, 1),
     "non_transition_error": ("Error elsewhere (%)", 100, 1),
 }
+# What is asked of events and of persons instead of stages. A table shows those that its rows have.
+OTHER_METRICS = {
+    "event_precision": ("Precision (%)", 100, 1),
+    "event_recall": ("Recall (%)", 100, 1),
+    "event_f1": ("F1 of events (%)", 100, 1),
+    "rmse": ("RMSE (years)", 1, 1),
+}
 HEADLINE = tuple(metrics.HEADLINE)  # Table II's overall columns
 _JOINER = "\u2060"  # invisible; a narrow table breaks before an interval, not inside it
 _FIELDS = {
@@ -92,7 +99,8 @@ def write(
     Parameters
     ----------
     simulated : whether the signals are; simulated and real results never share a table.
-    data : `cohort`, `digest`, `persons`, `recordings`, `epochs`, and whatever else identifies the data.
+    data : `cohort`, `digest`, `persons`, `recordings`, `epochs`, and whatever else identifies the data; `scored` says
+        what the metrics are taken over where that is not "Pooled over epochs".
     rows : one dict per system: `system`, `role` ("model", "baseline" or "chance") and metrics as fractions:
         `accuracy`, `accuracy_low`, `accuracy_high`, `kappa`, ..., `sensitivity` and `selectivity` (5 each),
         `confusion` (5 x 5).
@@ -261,11 +269,19 @@ def rescore(record: dict, score) -> list[dict]:
     ]
 
 
-def table(record: dict, columns=tuple(METRICS)):
-    """A `DataFrame`, one line per system: "78.9 (76.1–81.5)" is a value and its 95 % confidence interval."""
+def table(record: dict, columns=None):
+    """A `DataFrame`, one line per system: "78.9 (76.1–81.5)" is a value and its 95 % confidence interval.
+
+    Parameters
+    ----------
+    columns : names of metrics; by default `METRICS` and `OTHER_METRICS`, as far as the record has them
+    """
+    known = ALL_METRICS | OTHER_METRICS
+    there = {metric for row in record["rows"] for metric in row}
+    columns = columns or [m for m in METRICS | OTHER_METRICS if m in there]
     return frame(
         {row["system"]: [_cell(row, metric) for metric in columns] for row in record["rows"]},
-        [ALL_METRICS[metric][0] for metric in columns],
+        [known[metric][0] for metric in columns],
     )
 
 
@@ -295,7 +311,7 @@ def interval(value, low, high, decimals: int = 1) -> str:
 
 def _cell(row: dict, metric: str) -> str:
     """Value and interval of a metric as text; empty where the row has no such metric."""
-    _, factor, decimals = ALL_METRICS[metric]
+    _, factor, decimals = (ALL_METRICS | OTHER_METRICS)[metric]
     ends = (row.get(metric), row.get(f"{metric}_low"), row.get(f"{metric}_high"))
     value, low, high = ("" if end is None else f"{factor * end:.{decimals}f}" for end in ends)
     return f"{value} ({low}{_JOINER}–{_JOINER}{high})" if low and high else value

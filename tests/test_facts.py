@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from sleeplib import results, suite
-from sleeplib.analysis import spectra
-from sleeplib.stages import STAGES
+from sleeplib.analysis import arousals, spectra
+from sleeplib.stages import RESOLUTIONS, STAGES
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "book/facts"
@@ -150,3 +150,26 @@ def test_published_numbers_of_anysleep_are_those_of_the_vectors(shared):
         and table.loc["U-Sleep, with an EOG", "6 EEG"] == "75.7"
     )
     assert suite.published_anysleep().loc["shhs", "AnySleep"] == "0.80 (0.002)"
+
+
+def test_published_curves_of_anysleep_are_those_of_the_vectors(shared):
+    with np.load(shared / "reference/vectors/anysleep_arousals.npz") as arrays:
+        scores = {
+            ours: arrays[key][..., 2]
+            for ours, key in (("precision", "prec"), ("recall", "rec"), ("f1", "f1"))
+        }
+        freqs = arrays["freqs"].tolist()
+    with np.load(shared / "reference/vectors/anysleep_high_freq_scores.npz") as arrays:
+        by = dict(arrays)
+    facts = json.loads((results.facts_folder() / "published_anysleep.json").read_text())
+    assert facts["resolutions"] == freqs == list(RESOLUTIONS) == by["freqs"].tolist()
+    wake = by["arousal_stage_share"][..., 0]
+    expected = arousals.by_resolution(scores) | {"wake_share": (wake.mean(0), wake.std(0))}
+    assert suite.published_curves("figure_2").keys() == expected.keys()
+    for name, key in (("age", "isruc_age"), ("sex", "isruc_sex"), ("apnea", "dodo_vs_dodh")):
+        runs = by[key].swapaxes(0, 1).reshape(len(freqs), -1)  # (F, runs and forests)
+        expected[name] = runs.mean(1), runs.std(1)
+    found = suite.published_curves("figure_2") | suite.published_curves("figure_3")
+    assert found.keys() == expected.keys()
+    for name, curve in found.items():
+        assert np.allclose([curve["mean"], curve["sd"]], expected[name], rtol=0, atol=6e-5)

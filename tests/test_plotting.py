@@ -36,7 +36,7 @@ def test_every_stage_has_a_colour_and_neighbours_differ_in_grey():
 
 def test_a_hypnogram_has_rem_below_wake_hours_or_clock_time_and_gaps():
     ax = plotting.hypnogram([0, 1, 9, 4, 3])
-    assert ax.get_xlabel() == "time (h)" and ax.get_xlim()[1] == pytest.approx(5 * 30 / 3600)
+    assert ax.get_xlabel() == "time (min)" and ax.get_xlim()[1] == pytest.approx(5 * 30 / 60)
     values = ax.patches[0].get_data().values
     assert np.isnan(values[2]) and values[[0, 1, 3, 4]].tolist() == [4, 2, 3, 0]
     clock = plotting.hypnogram([0] * 120, start=datetime(2001, 1, 1, 23, 30))

@@ -49,11 +49,45 @@ def test_arousals_are_counted_at_each_resolution(store, monkeypatch):
     fine[50 * 8 : 55 * 8] = 0  # wake from 50 to 55 s
     by = {1: np.full(20, 2, np.int8), 240: fine}
     monkeypatch.setattr(resolutions, "stages", lambda *_: by)
-    found = resolutions.arousal_counts(None, store, 0, (1, 240))
-    assert [found[key].tolist() for key in ("tp", "fp", "fn")] == [[0, 1], [0, 0], [2, 1]]
-    assert found["f1"].tolist() == [0, arousals.scores(1, 0, 1)["f1"]]
-    assert np.allclose(found["seconds"], [[0, 0, 10, 0, 0], [5, 0, 5, 0, 0]])
+    rules = {"paper": {}, "longer": {"shortest": 6.0}}
+    found = resolutions.arousal_counts(None, store, 0, rules, (1, 240))
+    assert list(found) == ["paper", "longer", "expert"]
+    assert [found["paper"][key].tolist() for key in ("tp", "fp", "fn")] == [[0, 1], [0, 0], [2, 1]]
+    assert found["paper"]["f1"].tolist() == [0, arousals.scores(1, 0, 1)["f1"]]
+    assert [found["longer"][key].tolist() for key in ("tp", "fp", "fn")] == [[0, 0], [0, 0], [2, 2]]
+    assert np.allclose(found["expert"]["seconds"], [[0, 0, 10, 0, 0], [5, 0, 5, 0, 0]])
 
 
 def test_a_night_without_marks_has_no_arousals(store):
     assert resolutions.expert_arousals(store, 0).shape == (0, 2)
+
+
+def test_pieces_of_wake_within_events():
+    night = np.array([2, 0, 0, 2, 0, 2, 2, 0, 0, 0])  # of 1 s
+    events = np.array([[0.5, 6.5], [1, 3], [3, 4], [5, 7], [5.5, 8], [9, 30]])
+    assert resolutions.wake_runs(night, 30, events).tolist() == [2, 3, 1]
+    assert resolutions.wake_runs(np.full(5, 2), 30, events).tolist() == [6, 0, 0]
+    assert resolutions.wake_runs(night, 30, np.empty((0, 2))).tolist() == [0, 0, 0]
+
+
+def test_loud_seconds_are_found_without_a_network(store, monkeypatch):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((2, 600 * 64))
+    x[0, 100 * 64 : 106 * 64] *= 4
+    monkeypatch.setattr(resolutions.multicohort, "signals", lambda *_: x[:1])
+    monkeypatch.setattr(Store, "events", lambda self, i: [Event("arousal", 101.0, 5.0)])
+    monkeypatch.setattr(store, "rate", 64.0)
+    found = resolutions.loud_arousals(None, store, 0)
+    assert (found["tp"], found["fn"]) == (1, 0)
+    assert resolutions.loud_arousals(None, store, 0, factor=100.0)["tp"] == 0
+
+
+def test_shifted_arousals_agree_by_chance_only(store, path, monkeypatch):
+    night = np.full(20 * 8, 2, np.int8)
+    night[16:18], night[100:102] = 0, 0  # 60 to 67.5 s, 375 to 382.5 s
+    monkeypatch.setattr(resolutions, "stages", lambda *_: {8: night})
+    monkeypatch.setattr(Store, "events", lambda self, i: [Event("arousal", 60.0, 7.5)])
+    found = resolutions.shifted_arousals(None, store, 0, times=400)
+    assert found == resolutions.shifted_arousals(None, store, 0, times=400)
+    # One of two lies on the mark if the shift is within 5 s of 0 or of the other's distance, of 600 s.
+    assert found["tp"] == pytest.approx(4 * 5 / 600, abs=0.02) and found["tp"] + found["fp"] == 2

@@ -12,16 +12,20 @@ import numpy as np
 from sleeplib.errors import SleeplibError
 from sleeplib.stages import EPOCH_SECONDS, STAGES, W
 
-SHORTEST, LONGEST = 3, 15  # s, of an arousal
-ASLEEP = 10  # s without wake before it
-GAP = 10  # two pieces of wake are one if the gap between them is at most one tenth of both together
 
-
-def detect(stages, per_epoch: int) -> np.ndarray:
+def detect(
+    stages, per_epoch: int, gap: float = 0.1, asleep: float = 10.0, shortest: float = 3.0, longest: float = 15.0
+) -> np.ndarray:  # fmt: skip
     """Arousals `(n, 2)` in seconds, from stages `(N,)` of which `per_epoch` fill 30 s (AnySleep, section 4.5).
 
     Runs of wake; runs that a short gap parts are one, as long as both together last 15 s at most; those that follow
     earlier wake, of any length, within 10 s are none; nor are those shorter than 3 s or longer than 15 s.
+
+    Parameters
+    ----------
+    gap : the longest gap within an event, as a share of the event
+    asleep : s without wake before an arousal
+    shortest, longest : s, of an arousal; what is longer is never joined
 
     Raises
     ------
@@ -30,13 +34,12 @@ def detect(stages, per_epoch: int) -> np.ndarray:
     """
     stages, per_epoch = _checked(stages, per_epoch)
     second = per_epoch / EPOCH_SECONDS  # pieces
-    runs = _merged(
-        _runs(stages == W), per_epoch
-    )  # in pieces: whole numbers, so that no limit depends on rounding
-    start, end = runs.T
-    asleep = start - np.r_[0, end[:-1]] >= ASLEEP * second
-    length = end - start
-    return runs[asleep & (length >= SHORTEST * second) & (length <= LONGEST * second)] / second
+    # In whole pieces, so that no limit depends on rounding.
+    found = _merged(runs(stages == W), gap, longest * second)
+    start, end = found.T
+    slept, length = start - np.r_[0, end[:-1]], end - start
+    kept = (slept >= asleep * second) & (length >= shortest * second) & (length <= longest * second)
+    return found[kept] / second
 
 
 def _checked(stages, per_epoch) -> tuple[np.ndarray, int]:
@@ -48,19 +51,18 @@ def _checked(stages, per_epoch) -> tuple[np.ndarray, int]:
     return stages, int(per_epoch)
 
 
-def _runs(mask: np.ndarray) -> np.ndarray:
+def runs(mask: np.ndarray) -> np.ndarray:
     """Beginning and end `(n, 2)` of each run of true values."""
     edges = np.diff(mask.astype(np.int8), prepend=0, append=0)
     return np.stack([np.flatnonzero(edges > 0), np.flatnonzero(edges < 0)], axis=1)
 
 
-def _merged(runs: np.ndarray, per_epoch: int) -> np.ndarray:
+def _merged(runs: np.ndarray, gap: float, longest: float) -> np.ndarray:
     """Runs `(n, 2)` in pieces, each joined to the one before it where both may be one; from left to right."""
-    longest = LONGEST * per_epoch / EPOCH_SECONDS
 
     def one(start, end, since, until):
         """Whether a run and the event before it may be one event."""
-        return (end - since <= longest) & ((start - until) * GAP <= end - since)
+        return (end - since <= longest) & (start - until <= gap * (end - since))
 
     kept = np.ones(len(runs), bool)
     merged = runs.copy()

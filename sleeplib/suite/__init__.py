@@ -34,12 +34,13 @@ from sleeplib.suite.tables import (
     person_table,
     published,
     published_anysleep,
+    published_curves,
     sizes,
 )
 
 __all__ = [
     "BUDGETS", "FAMILIES", "IDEAS", "NIGHT_BUDGETS", "REAL_EEG", "TABLE_1", "TABLE_II", "TABLE_III",
     "NightSystem", "context", "evaluate", "family_table", "first_persons", "gain_table", "gains", "idea_table",
-    "night_systems", "nights", "person_table", "published", "published_anysleep", "real_eeg", "record", "rows",
-    "site_splits", "sizes", "splits", "stored", "stores", "summary", "systems", "weights_folder",
+    "night_systems", "nights", "person_table", "published", "published_anysleep", "published_curves", "real_eeg",
+    "record", "rows", "site_splits", "sizes", "splits", "stored", "stores", "summary", "systems", "weights_folder",
 ]  # fmt: skip

@@ -273,7 +273,7 @@ def by_recording(predictions: protocol.Predictions, label: str) -> tuple[np.ndar
 
 def record_of_sites(
     question: str, stores: list[Store], tests: list, rows: list[dict], started: float,
-    predictions: protocol.Predictions | None = None, **parameters,
+    predictions: protocol.Predictions | None = None, scored: str = "", **parameters,
 ) -> dict:  # fmt: skip
     """Write the result record of a notebook about several cohorts, and read it back.
 
@@ -284,6 +284,7 @@ def record_of_sites(
     rows : as for `results.write`
     started : `time.perf_counter()` at the beginning
     predictions : of all cohorts, `together`
+    scored : what the rows' metrics are taken over, if not all epochs pooled
     parameters : of the notebook
 
     Raises
@@ -303,7 +304,7 @@ def record_of_sites(
         "epoch_seconds": used[0].epoch_seconds, "recordings": len(nights),
         "persons": len({(s.cohort, s.persons[i]) for s, i in nights}),
         "epochs": sum(int((s.stages(i) != UNSCORED).sum()) for s, i in nights),
-    }  # fmt: skip
+    } | ({"scored": scored} if scored else {})  # fmt: skip
     kind = "-twins" if simulated else ""
     path = results.write(
         protocol.slug(question.partition(":")[0]) + kind, title=f"{question} ({names})", simulated=simulated,

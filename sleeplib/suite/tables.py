@@ -58,6 +58,19 @@ def published_anysleep(table: str = "table_1"):
     return results.frame(lines, ["Recordings", *labels.values()], "Macro F1")
 
 
+def published_curves(figure: str = "figure_2") -> dict[str, dict[str, np.ndarray]]:
+    """Curves of AnySleep's paper by resolution (`stages.RESOLUTIONS`): dict of name to `mean` and `sd`, arrays (F,).
+
+    Parameters
+    ----------
+    figure : "figure_2" (`precision`, `recall`, `f1` of arousals, `wake_share` of their time) or "figure_3" (`age` in
+        years; `sex` and `apnea` as macro F1)
+    """
+    facts = json.loads((results.facts_folder() / "published_anysleep.json").read_text())
+    curves = {name: curve for name, curve in facts[figure].items() if name != "note"}
+    return {name: {key: np.array(values) for key, values in curve.items()} for name, curve in curves.items()}
+
+
 def sizes(record: dict):
     """What the networks of a record have and cost: a `DataFrame` of parameters, kept steps and training minutes."""
 

@@ -113,6 +113,13 @@ def test_wake_of_three_to_fifteen_seconds_after_ten_of_sleep_is_an_arousal():
         [20, 24]
     ]  # 1 s of 9.5: two, the second too soon
     assert found((N2, 20), (W, 8), (N2, 1), (W, 7), (N2, 9)) == [[20, 28]]  # 16 s together: two
+    broken = hypnogram((N2, 20), (W, 2), (N2, 1), (W, 2), (N2, 5), (W, 4), (N2, 9))
+    assert arousals.detect(broken, 60).tolist() == []
+    assert arousals.detect(broken, 60, gap=0.2).tolist() == [[20, 25]]
+    assert arousals.detect(broken, 60, gap=0.5).tolist() == [[20, 34]]
+    assert arousals.detect(broken, 60, asleep=5).tolist() == [[30, 34]]
+    assert arousals.detect(broken, 60, asleep=0, shortest=0).tolist() == [[20, 22], [23, 25], [30, 34]]
+    assert arousals.detect(broken, 60, asleep=0, shortest=0, longest=3).tolist() == [[20, 22], [23, 25]]
     assert found((N2, 20)) == found((W, 600)) == found((N2, 0)) == []
 
 
