@@ -1,0 +1,90 @@
+"""A night that a network has staged: everything that its files, its table and its report are made of."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from sleeplib.errors import SleeplibError
+from sleeplib.recording import Hypnogram, Subject
+from sleeplib.stages import EPOCH_SECONDS, STAGES
+
+
+@dataclass(frozen=True)
+class Staged:
+    """One night's stages and what is worth knowing about them. N epochs of 30 s, C channels, K windows, F frequencies.
+
+    Attributes
+    ----------
+    id : str
+    posteriors : array (N, 5)
+        Of 30-s epochs.
+    network : dict
+        Of what staged it: `name`, `title` in words, `simulated` (it has seen simulated nights only), `licence`.
+    onset : float
+        Seconds from the start of the recording to the first epoch.
+    start : datetime or None
+        Clock time of the start of the recording.
+    subject : Subject or None
+    per_epoch : int
+        Stages per epoch of `fine`.
+    fine : array (N * per_epoch, 5) or None
+        Posteriors at the resolution that was asked for, if that is not 30 s.
+    arousals : array (n, 2) or None
+        Beginnings and ends in seconds from the first epoch; None if they were not asked for.
+    channels : list of C names
+        That the network was shown.
+    left_out : dict of channel to reason
+    faults : dict of channel to what is wrong with its signal, in words
+    attention : array (K, C) or None
+        Mean weight of each channel in windows of `attention_seconds`.
+    spectrum : array (N, F) or None
+        Power of `spectrum_channel` in dB (re 1 uV^2/Hz), the median of each epoch, at `hertz` (F,).
+    """
+
+    id: str
+    posteriors: np.ndarray
+    network: dict
+    onset: float = 0.0
+    start: datetime | None = None
+    subject: Subject | None = None
+    per_epoch: int = 1
+    fine: np.ndarray | None = None
+    arousals: np.ndarray | None = None
+    channels: list[str] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+    faults: dict[str, list[str]] = field(default_factory=dict)
+    attention: np.ndarray | None = None
+    attention_seconds: float = 1050.0
+    spectrum: np.ndarray | None = None
+    hertz: np.ndarray | None = None
+    spectrum_channel: str = ""
+
+    def __post_init__(self):
+        shape = (len(self.posteriors), len(STAGES))
+        if self.posteriors.shape != shape or not len(self.posteriors):
+            raise SleeplibError(f"{self.id}: posteriors of shape {self.posteriors.shape}; expected (epochs, 5)")
+        if self.fine is not None and self.fine.shape != (shape[0] * self.per_epoch, shape[1]):
+            raise SleeplibError(
+                f"{self.id}: {len(self.fine)} fine posteriors; expected {self.per_epoch} for each of {shape[0]} epochs"
+            )
+
+    @property
+    def hypnogram(self) -> Hypnogram:
+        """The stages of 30-s epochs."""
+        return self._hypnogram(self.posteriors, EPOCH_SECONDS)
+
+    @property
+    def fine_hypnogram(self) -> Hypnogram:
+        """The stages at the resolution that was asked for; those of 30 s if it was that."""
+        if self.fine is None:
+            return self.hypnogram
+        return self._hypnogram(self.fine, EPOCH_SECONDS / self.per_epoch)
+
+    def _hypnogram(self, posteriors: np.ndarray, seconds: float) -> Hypnogram:
+        return Hypnogram(posteriors.argmax(1).astype(np.int8), seconds, self.onset, self.network["name"])
+
+    @property
+    def begins(self) -> datetime | None:
+        """Clock time of the first epoch."""
+        return self.start + timedelta(seconds=self.onset) if self.start else None
