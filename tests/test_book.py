@@ -26,12 +26,13 @@ MODULES = (
     "models.authors", "models.features", "models.classical", "models.published", "training", "inference",
     "inference.nights", "stages", "signals", "preparation", "store", "sampling", "sampling.channels",
     "sampling.windows", "cohorts.splits", "protocol", "analysis.metrics", "analysis.cost",
-    "analysis.statistics", "analysis.agreement", "analysis.arousals", "suite.across", "suite.channels",
+    "analysis.statistics", "analysis.agreement", "analysis.arousals", "analysis.resolution", "analysis.calibration",
+    "analysis.smoothing", "analysis.traits", "suite.across", "suite.channels",
 )  # fmt: skip
 CHAPTERS = [
     "sleep_and_its_stages", "what_a_night_of_data_is", "real_nights", "staging_one_epoch", "staging_a_sequence",
     "the_family_of_stagers", "how_good_is_a_stager", "how_well_do_experts_agree", "what_the_tables_teach", "any_channels",
-    "many_cohorts", "what_channels_are_worth", "below_thirty_seconds",
+    "many_cohorts", "what_channels_are_worth", "below_thirty_seconds", "from_sequences_to_people",
 ]  # fmt: skip
 
 
