@@ -141,7 +141,7 @@ class Recording:
             If the channel is missing, naming the ones that are there.
         """
         plus, _, minus = name.partition(" - ")
-        if minus:
+        if minus and name not in self.channels:
             (a, rate), (b, rate_b) = self.channel(plus), self.channel(minus)
             if rate != rate_b:
                 raise SleeplibError(

@@ -358,13 +358,23 @@ def test_a_night_networks_own_preparation_decides(night):
 
 def test_eeg_and_eog_channels_are_told_by_their_names():
     eeg = ["EEG Fpz-Cz", "C4-M1", "F3", "O2-A1", "Fp1-A2", "POz", "T3 - A2"]
-    eog = ["EOG horizontal", "E1-M2", "LOC-A2", "ROC", "Left EOG", "EOG(R)"]
-    others = ["Chin1-Chin2", "EMG", "ECG", "SpO2", "Flow", "Pleth", "Thor", "Position", "M1", "CPAP", "F"]
+    eog = ["EOG horizontal", "E1-M2", "LOC-Cz", "ROC", "Left EOG", "EOG(R)"]
+    others = ["Chin1-Chin2", "EMG", "ECG", "SpO2", "Flow", "Pleth", "Thor", "Position", "CPAP", "F"]
     names = others + eeg + eog
-    montage = inference.eeg_and_eog(Recording([np.zeros(1)] * len(names), [1.0] * len(names), names))
+    montage = inference.eeg_and_eog(Recording([np.zeros(1)] * len(names), [128.0] * len(names), names))
     assert list(montage) == [f"EEG {name}" for name in eeg] + [f"EOG {name}" for name in eog]
     with pytest.raises(SleeplibError, match="no EEG or EOG among ECG"):
-        inference.eeg_and_eog(Recording([np.zeros(1)], [1.0], ["ECG"]))
+        inference.eeg_and_eog(Recording([np.zeros(1)], [128.0], ["ECG"]))
+
+
+def test_electrodes_are_taken_against_the_ear_of_the_other_side():
+    names = ["C3", "C4", "M1", "M2", "C3 - M2", "E1"]
+    signals = [np.full(2, k) for k in range(6)]
+    recording = Recording(signals, [128.0] * 6, names)
+    montage = inference.eeg_and_eog(recording)
+    assert montage == {"EEG C4-M1": "C4 - M1", "EEG C3 - M2": "C3 - M2", "EOG E1-M2": "E1 - M2"}
+    first = [int(recording.channel(name)[0][0]) for name in montage.values()]
+    assert first == [1 - 2, 4, 5 - 3]  # a channel that is called so before a difference
 
 
 LABELS = {  # those of EEG and EOG are in files of data_manifests, others there or elsewhere
@@ -387,7 +397,7 @@ LABELS = {  # those of EEG and EOG are in files of data_manifests, others there 
     ("label", "kind"), [(x.strip(), kind) for kind, texts in LABELS.items() for x in texts.split("|")]
 )
 def test_labels_of_archives(label, kind):
-    recording = Recording([np.zeros(1)] * 2, [1.0] * 2, [label, "EEG Cz-Ref"], id="x")
+    recording = Recording([np.zeros(1)] * 2, [128.0] * 2, [label, "EEG Cz-Ref"], id="x")
     found = inference.eeg_and_eog(recording)
     assert found == ({f"{kind} {label}": label} if kind else {}) | {"EEG EEG Cz-Ref": "EEG Cz-Ref"}
 
@@ -396,7 +406,7 @@ def test_labels_of_archives(label, kind):
     "label", ["C4:M1", "O1/A1", "F3-Cz", "Fz-Fpz", "C3-Ref", "Cz-A1+A2", "P4-AVG", "LOC:ROC"]
 )
 def test_references(label):
-    assert list(inference.eeg_and_eog(Recording([np.zeros(1)], [1.0], [label])).values()) == [label]
+    assert list(inference.eeg_and_eog(Recording([np.zeros(1)], [128.0], [label])).values()) == [label]
 
 
 def test_roles_of_night_networks_are_eeg_or_eog(night):

@@ -1,11 +1,11 @@
 """A model and a night in, posteriors out."""
 
-import re
 from dataclasses import replace
 
 import numpy as np
 import torch
 
+from sleeplib import labels
 from sleeplib.errors import SleeplibError
 from sleeplib.inference.nights import attention, night_posteriors, posteriors_at, posteriors_of_sets
 from sleeplib.inference.sequences import fuse, posteriors
@@ -20,20 +20,6 @@ __all__ = [
 
 # The derivations of SeqSleepNet's experiments (section II) under their AASM names.
 PAPER_MONTAGE = {"EEG": "C4-M1", "EOG": "E1-M2 - E2-M2", "EMG": "Chin1-Chin2"}
-
-# What EOG and EEG channels are called in files: eyes and electrodes of the 10-20 system with or without a reference,
-# or EOG and EEG with a side or a number. Nothing else may stand there: "O2 sat" and "EEG Resp" are other channels.
-_GAP = r"[\s_:/().-]*"
-_ELECTRODE = r"(?:(?:AF|FC|FT|CP|TP|[FCTPO])(?:Z|10|[1-9])|FP[12Z]|PO[3-8Z])"  # PO2 would be oxygen
-_EYE = rf"(?:E-?[12]|[LR]OC|(?:left|right){_GAP}eye)"
-_EARS = r"[AM][12](?:\W*[AM]2)?"
-_REFERENCE = rf"{_GAP}(?:{_ELECTRODE}|{_EYE}|{_EARS}|PG[12]|REF|CLE|LER?|AVG?)?{_GAP}"
-_SIDE = r"(?:\d|left|right|horiz(?:ontal)?|vert(?:ical)?|upper|lower|sec|[LRHV])"
-_SIDES = rf"(?:{_GAP}{_SIDE}(?![A-Z]))"
-_NAMES = {
-    "EOG": rf"(?:E[EO]G{_GAP})?{_EYE}{_REFERENCE}|(?:{_SIDE}{_GAP})?EOG{_SIDES}*{_REFERENCE}",
-    "EEG": rf"(?:EEG{_GAP})?{_ELECTRODE}{_REFERENCE}|EEG(?:{_SIDES}+{_REFERENCE})?",
-}
 
 
 def stage(
@@ -100,7 +86,7 @@ def _preparation(recording: Recording, network, montage: dict | None) -> Prepara
 def _kinds(montage: dict) -> list[str]:
     """EEG or EOG for each role: what it begins with, or the kind of channel that it is the name of."""
     begins = {role: role[:3].upper() for role in montage}
-    kinds = {role: kind if kind in _NAMES else _kind(role) for role, kind in begins.items()}
+    kinds = {role: kind if kind in labels.SLOWEST else _kind(role) for role, kind in begins.items()}
     others = [role for role, kind in kinds.items() if not kind]
     if others:
         raise SleeplibError(
@@ -112,22 +98,21 @@ def _kinds(montage: dict) -> list[str]:
 
 def _kind(name: str) -> str | None:
     """EEG or EOG, if it is the name of such a channel."""
-    return next((kind for kind, known in _NAMES.items() if re.fullmatch(known, name.strip(), re.I)), None)
+    role = labels.understand(name).role
+    return role if role in labels.SLOWEST else None
 
 
 def eeg_and_eog(recording: Recording) -> dict[str, str]:
     """A montage of every EEG and EOG channel, told by their names: `{"EEG C4-M1": "C4-M1", ...}`.
+
+    Electrodes against a common reference become differences to an ear, see `labels.derivations`.
 
     Raises
     ------
     SleeplibError
         If there is none.
     """
-    found = {}
-    for label in recording.channels:
-        kind = _kind(label)
-        if kind:
-            found[f"{kind} {label}"] = label
+    found = {f"{d.role} {d.name}": d.expression for d in labels.derivations(recording)}
     if not found:
         raise SleeplibError(
             f"{recording.id}: no EEG or EOG among {', '.join(recording.channels)}; name them in a montage"
