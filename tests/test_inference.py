@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sleeplib import inference, models, readers, store
 from sleeplib.errors import SleeplibError
-from sleeplib.inference import nights
+from sleeplib.inference import nights, unet
 from sleeplib.preparation import ANYSLEEP, Preparation
 from sleeplib.recording import Hypnogram, Recording
 from tests.models import naive
@@ -150,7 +150,8 @@ def night_network(name, dtype=torch.float64):
 
 @pytest.fixture
 def short_pieces(monkeypatch):
-    monkeypatch.setattr(nights, "PIECE", 2 * 3840)
+    monkeypatch.setattr(unet, "PIECE", 2 * 3840)
+    monkeypatch.setattr(unet, "CACHE", 5000)
 
 
 @pytest.fixture
@@ -179,8 +180,8 @@ def test_several_resolutions_are_those_one_by_one(name, signals, short_pieces, m
     network, kinds = night_network(name), ("EEG", "EOG", "EEG", "EOG", "EEG")
     resolutions, x, looked_at = (1, 6, 256, 3840), signals[:, : 5 * 3840 + 1], []
     one_by_one = [inference.night_posteriors(network, x, kinds, n) for n in resolutions]
-    encode = nights.Night.encode
-    monkeypatch.setattr(nights.Night, "encode", lambda self, x: looked_at.append(x) or encode(self, x))
+    encode = unet.Pieces.encode
+    monkeypatch.setattr(unet.Pieces, "encode", lambda self, x: looked_at.append(x) or encode(self, x))
     together = inference.posteriors_at(network, x, resolutions, kinds)
     assert len(looked_at) == {"anysleep-early": 1, "usleep": 6}.get(name, 5)  # once for all resolutions
     for n, alone, ours in zip(resolutions, one_by_one, together, strict=True):
@@ -225,8 +226,8 @@ def test_sets_of_channels_are_staged_as_one_by_one(name, signals, short_pieces):
 
 def test_a_channel_in_many_sets_is_looked_at_once(signals, monkeypatch):
     network, looked_at = night_network("anysleep"), []
-    encode = nights.Night.encode
-    monkeypatch.setattr(nights.Night, "encode", lambda self, x: looked_at.append(x) or encode(self, x))
+    encode = unet.Pieces.encode
+    monkeypatch.setattr(unet.Pieces, "encode", lambda self, x: looked_at.append(x) or encode(self, x))
     list(nights.posteriors_of_sets(network, signals, [[0, 1], [1, 3], [3, 0, 1]]))
     assert len(looked_at) == 3
 

@@ -17,10 +17,9 @@ from torch import Tensor, nn
 
 from sleeplib.errors import SleeplibError
 from sleeplib.inference.sequences import evaluating
+from sleeplib.inference.unet import Pieces, joined
 from sleeplib.models.anysleep import AnySleep, EarlyFusion, LateFusion
 from sleeplib.models.usleep import USleep
-
-PIECE = 16 * 3840  # samples of a piece of time, whose maps fit into a processor's cache
 
 
 def night_posteriors(
@@ -169,7 +168,8 @@ def checked(network, signals) -> Tensor:
         signals = signals.copy()
     signals = torch.as_tensor(signals)
     network.check(signals[None])
-    spoilt = [str(row) for row, x in enumerate(signals) if not x.isfinite().all()]
+    # The sum is finite unless a sample is not, and quicker; samples so large that it is not are looked at one by one.
+    spoilt = [str(row) for row, x in enumerate(signals) if not x.sum().isfinite() and not x.isfinite().all()]
     if spoilt:
         raise SleeplibError(
             f"samples that are not finite (NaN or infinite) in channels {', '.join(spoilt)}, counted from 0; "
@@ -200,8 +200,8 @@ class Night:
     """What a night network computes from signals (C, T), in the memory of one channel and the time of all workers."""
 
     def __init__(self, network, pool: ThreadPoolExecutor):
-        self.network, self.unet, self.pool = network, network.unet, pool
-        self.like = next(network.parameters())
+        self.network, self.like = network, next(network.parameters())
+        self.unet = Pieces(network.unet, network.settings.kernel, pool)
 
     def logits(self, signals: Tensor, resolutions, known: list | None = None) -> list[Tensor]:
         """Logits (N, 5) for each number of stages per epoch, as `network(signals[None], per_epoch)[0]`.
@@ -221,9 +221,9 @@ class Night:
 
         if isinstance(self.network, LateFusion):
             heads = self.fused(channels)
-            parts = self.pieces(nn.Identity(), sum(heads) / len(heads), size=size, then=classify)
+            parts = self.unet.pieces(nn.Identity(), sum(heads) / len(heads), size=size, then=classify)
         else:
-            parts = self.decode(self.maps(signals, channels), size=size, then=classify)
+            parts = self.unet.decode(self.maps(signals, channels), size=size, then=classify)
         return [torch.cat(each, dim=1)[0].cpu() for each in zip(*parts, strict=True)]
 
     def attention(self, signals: Tensor) -> Tensor:
@@ -235,21 +235,23 @@ class Night:
 
     def known(self, signals: Tensor, rows: list[int]) -> dict[int, list] | None:
         """The `scored_maps` of some channels, where a network looks at them one by one."""
+        self.unet.scratch = None  # all maps are kept
         if isinstance(self.network, AnySleep | LateFusion):
             return {row: list(self.scored_maps(signals[row : row + 1])) for row in rows}
         return None
 
     def maps(self, signals: Tensor, channels) -> list[Tensor]:
-        """What the decoders take: one map (1, F, T) of each encoder and the connector."""
+        """What the decoders take: one map of each encoder and the connector."""
         if isinstance(self.network, AnySleep):
+            self.unet.scratch = {}  # each map is added to the mean before the next one is made
             return self.fused(channels)
-        x = signals.to(self.like)[None]
+        x = signals.to(self.like)
         if isinstance(self.network, EarlyFusion):
-            x = self.network.fusion(x[:, :, None]).squeeze(2)
-        return list(self.encode(x))
+            x = self.network.fusion(x[None, :, None])[0].squeeze(1)
+        return [maps for maps, _ in self.unet.encode(x)]
 
     def fused(self, channels) -> list[Tensor]:
-        """The weighted sum (1, F, T) of the channels' maps in each attention module, from their `scored_maps`.
+        """The weighted sum of the channels' maps in each attention module, from their `scored_maps`.
 
         The softmax runs along with the channels: each moves the mean of those before it towards its own map, by its
         weight among the channels so far, exp(e) over the sum of all exp(e).
@@ -258,76 +260,20 @@ class Night:
         for channel in channels:
             for i, (score, maps) in enumerate(channel):
                 if i == len(means):
-                    means.append(torch.zeros_like(maps))
-                    sums.append(-np.inf)
-                sums[i] = np.logaddexp(sums[i], score)
-                means[i].lerp_(maps, exp(score - sums[i]))
+                    means.append(maps.clone())
+                    sums.append(score)
+                else:
+                    sums[i] = np.logaddexp(sums[i], score)
+                    means[i].lerp_(maps, exp(score - sums[i]))
         return means
 
     def scored_maps(self, signal: Tensor) -> Iterator[tuple[float, Tensor]]:
-        """The score and the map (1, F, T) of a channel (1, T) in each attention module."""
-        maps = self.encode(signal.to(self.like)[None])
+        """The score and the map of a channel (1, T) in each attention module."""
+        maps = self.unet.encode(signal.to(self.like))
         if isinstance(self.network, AnySleep):
-            for fusion, x in zip(self.network.fusions, maps, strict=True):
-                yield fusion.logits(x[:, None]).item(), x
+            for fusion, (x, mean) in zip(self.network.fusions, maps, strict=True):
+                yield fusion.scores(mean[None]).item(), x
         else:
-            maps = list(maps)
-            x = _joined(self.decode(maps), maps[0].shape[-1])
+            x = joined(self.unet.decode([x for x, _ in maps]), signal.shape[-1] + signal.shape[-1] % 2)
             for score in self.network.fusion.logits(x[:, None]).flatten().tolist():
                 yield score, x
-
-    def encode(self, x: Tensor) -> Iterator[Tensor]:
-        """`unet.encode`, map by map."""
-        for encoder in self.unet.encoders:
-            skip, x = encoder.halve(_joined(self.pieces(encoder.convolution, x), x.shape[-1]))
-            yield skip
-        yield self.unet.connector(x)
-
-    def decode(self, maps: list[Tensor], **pieces) -> Iterator[Tensor]:
-        """`unet.decode`, but the features come in `pieces`."""
-        x = maps.pop()
-        for decoder in self.unet.decoders[:-1]:
-            x = _joined(self.pieces(decoder, x, maps[-1]), maps.pop().shape[-1])
-        yield from self.pieces(self.unet.decoders[-1], x, maps.pop(), **pieces)
-
-    def pieces(self, layer, *maps: Tensor, size: int = 1, then=None) -> Iterator[Tensor]:
-        """`layer(*maps)` in pieces of a multiple of `size` samples; what does not fill `size` is dropped.
-
-        Each piece is computed from a little more than itself, so that convolutions see what is beyond its ends. All
-        is one piece on a GPU, and where a map is not just as long as the longest or half of it. Pieces and what is
-        added to them are of even length, so that maps of half the length can be cut at the same times.
-
-        Parameters
-        ----------
-        then : a function of a piece, in which the halo is gone
-        """
-        length = max(x.shape[-1] for x in maps)
-        end = length - length % size
-        whole = self.like.is_cuda or any(length % x.shape[-1] for x in maps)
-        # A decoder sees half a kernel and a sample; two kernels are more than that, and even.
-        step, halo = max(PIECE // (2 * size), 1) * 2 * size, 2 * self.network.settings.kernel
-        if whole:
-            step = halo = length
-
-        def piece(first: int) -> Tensor:
-            """The piece that begins at `first`."""
-            last = min(first + step, end)
-            low, high = max(first - halo, 0), min(last + last % 2 + halo, length)
-            cut = [x[..., low * x.shape[-1] // length : high * x.shape[-1] // length] for x in maps]
-            with torch.inference_mode():  # each thread has its own
-                part = layer(*cut)[..., first - low : last - low]
-                return then(part) if then else part
-
-        return self.pool.map(piece, range(0, end, step))
-
-
-def _joined(parts: Iterator[Tensor], length: int) -> Tensor:
-    """Pieces of a map laid end to end, (1, F, T), each as it comes: at no time are all of them there twice."""
-    x, first = None, 0
-    for part in parts:
-        if part.shape[-1] == length:
-            return part
-        x = part.new_empty(*part.shape[:-1], length) if x is None else x
-        x[..., first : first + part.shape[-1]] = part
-        first += part.shape[-1]
-    return x

@@ -1,0 +1,62 @@
+"""Folded maps: the same convolutions and decoders, to the last bits of double precision."""
+
+import pytest
+import torch
+
+from sleeplib.models.folded import COME, FOLD, SPLIT, Folded, FoldedDecoder, rows_of
+from sleeplib.models.usleep import Convolution, Decoder, Encoder
+
+
+def trained(layer):
+    """With statistics and gains of any sign, as training may leave them."""
+    for norm in (m for m in layer.modules() if isinstance(m, torch.nn.BatchNorm1d)):
+        for values in (norm.weight, norm.bias, norm.running_mean):
+            values.data.normal_()
+        norm.running_var.uniform_(0.5, 2)
+    return layer.double().eval()
+
+
+def folded(x, order=COME):
+    """A map (1, F, T) as rows (T / FOLD, FOLD * F)."""
+    return x[0].T.reshape(-1, FOLD, x.shape[1])[:, list(order)].flatten(1)
+
+
+@pytest.mark.parametrize("kernel", [1, 2, 3, 8, 9, 13, 21])
+@pytest.mark.parametrize("filters", [(1, 3), (5, 2)])
+def test_a_folded_convolution_is_the_convolution(kernel, filters):
+    torch.manual_seed(0)
+    layer = trained(Convolution(*filters, kernel))
+    x = torch.randn(1, filters[0], 10 * FOLD, dtype=torch.float64)
+    with torch.inference_mode():
+        for order, out in ((COME, SPLIT), (SPLIT, COME)):
+            fold = Folded.same(layer, order, out=out)
+            rows = folded(x, order)
+            found = fold(rows_of(rows, -fold.before, len(rows) + fold.after))
+            assert torch.allclose(found, folded(layer(x), out), rtol=0, atol=1e-12)
+            middle = fold(rows_of(rows, 4 - fold.before, 7 + fold.after))
+            assert torch.allclose(middle, found[4:7], rtol=0, atol=1e-12)
+
+
+def test_halves_of_a_row_are_the_pairs():
+    torch.manual_seed(0)
+    x = torch.randn(1, 3, 8 * FOLD, dtype=torch.float64)
+    even, odd = folded(x, SPLIT).chunk(2, dim=1)
+    halved = torch.maximum(even, odd).view(-1, 3).T[None]
+    assert torch.equal(halved, Encoder.halve(x)[1])
+
+
+@pytest.mark.parametrize("kernel", [2, 9, 10])
+def test_a_folded_decoder_is_the_decoder_in_any_pieces(kernel):
+    torch.manual_seed(0)
+    layer = trained(Decoder(5, 3, kernel))
+    x = torch.randn(1, 5, 6 * FOLD, dtype=torch.float64)
+    skip = torch.randn(1, 3, 12 * FOLD, dtype=torch.float64)
+    with torch.inference_mode():
+        expected = folded(layer(x, skip))
+        decoder, low = FoldedDecoder(layer), x[0].T.reshape(-1, FOLD // 2 * 5)
+        for step in (1, 5, 12):
+            parts = [
+                decoder(low, folded(skip, SPLIT), first, min(first + step, 12))
+                for first in range(0, 12, step)
+            ]
+            assert torch.allclose(torch.cat(parts), expected, rtol=0, atol=1e-12)
