@@ -43,6 +43,7 @@ import numpy as np
 
 from sleeplib import plotting, results, suite
 from sleeplib.analysis import arousals, statistics
+from sleeplib.errors import SleeplibError
 from sleeplib.stages import RESOLUTIONS, STAGES, W
 from sleeplib.suite import across, resolutions
 
@@ -79,7 +80,16 @@ for seed in seeds:
         known, system, weights, 1, valid_persons, jobs
     )
     networks[f"run {seed}"] = of_run["AnySleep"]
-which = [np.arange(len(store)) for store in stores]
+which = across.test_nights(networks.values(), known, stores)[len(known) :]
+total = sum(
+    len(resolutions.expert_arousals(s, i))
+    for s, w in zip(stores, which, strict=True)
+    for i in w
+)
+if not total:
+    raise SleeplibError(
+        f"no arousal is marked in the nights of {', '.join(hold_out)}; choose cohorts whose experts marked them"
+    )
 rules = {
     "paper": {},
     "longer gaps": {"gap": loose},
@@ -93,11 +103,6 @@ counts, person = across.gather(
     jobs,
     rules=rules,
     iou=iou,
-)
-total = sum(
-    len(resolutions.expert_arousals(s, i))
-    for s, w in zip(stores, which, strict=True)
-    for i in w
 )
 sample = f"{len(person)} {kind} nights of {len(set(person))} persons, {total} expert arousals"
 print(f"{sample}; {len(networks)} training run{'s' * (len(networks) > 1)}")
@@ -302,14 +307,6 @@ plt.show()
 # %%
 f1 = scores["f1"].mean(0)  # (F, R)
 of_persons = statistics.by_person(f1.T, person)  # (P, F)
-chosen_by_others = np.array(
-    [
-        np.delete(of_persons, p, axis=0).mean(0).argmax()
-        if len(of_persons) > 1
-        else best
-        for p in range(len(of_persons))
-    ]
-)
 rows = []
 
 
@@ -329,11 +326,15 @@ for n in (2, 4, 8, 16, 32, 128):
     k = RESOLUTIONS.index(n)
     name = f"AnySleep, stages of {seconds[k]:.3g} s"
     add(name, "model", {s: v[:, k] for s, v in each.items()})
-add(
-    "AnySleep, resolution chosen by other persons",
-    "model",
-    {s: v[people, chosen_by_others] for s, v in each.items()},
-)
+if len(people) > 1:
+    by_others = [
+        np.delete(of_persons, p, axis=0).mean(0).argmax() for p in people
+    ]
+    add(
+        "AnySleep, resolution chosen by other persons",
+        "model",
+        {s: v[people, by_others] for s, v in each.items()},
+    )
 simple, _ = across.gather(
     resolutions.loud_arousals, {"loud": None}, stores, which, jobs, iou=iou
 )

@@ -44,6 +44,7 @@ import numpy as np
 
 from sleeplib import multicohort, plotting, suite
 from sleeplib.analysis import arousals
+from sleeplib.errors import SleeplibError
 from sleeplib.models import weights as trained
 from sleeplib.suite import across, resolutions
 
@@ -63,7 +64,7 @@ weights = ""  # weights that come with the project; empty: train here
 seed = 0  # of the weights
 jobs = 2  # processes side by side
 
-night = 0  # which of the cohort's nights
+night = 0  # which of the cohort's nights that the network has not seen
 per_epoch = 8  # stages per 30 s, as in the paper's figure
 window = 180  # s
 
@@ -78,6 +79,7 @@ networks = across.night_networks(
     known, systems, weights, 1, valid_persons, jobs
 )
 network = trained.load(networks["AnySleep"])
+night = across.test_nights(networks.values(), known, [store])[-1][night]
 
 # %% [markdown]
 # The night is staged as a whole, once at 30 s and once finer. The weights are the same; only the time over which
@@ -89,6 +91,10 @@ step = 30 / per_epoch  # s
 stages = fine.argmax(1)
 found = arousals.detect(stages, per_epoch)
 expert = resolutions.expert_arousals(store, night)
+if not len(expert):
+    raise SleeplibError(
+        f"{store.ids[night]}: no arousal is marked; choose another night or cohort"
+    )
 scored = arousals.match(found, expert)
 print(
     f"{store.ids[night]} ({kind}), {store.lengths[night] / 120:.1f} h: the expert marked {len(expert)} "

@@ -23,7 +23,7 @@ def test_triplets_are_those_of_the_networks_stages(nights, store, path):  # noqa
     staged, _ = resolutions.stage_nights({"any": path}, [store], [[0, 1]], WANTED)
     assert len(nights) == 2
     for (who, counts, numbers), by, group in zip(nights, staged["any"], store.groups, strict=True):
-        assert who == {"person": f"a/{group}", "cohort": "a", "age": None, "sex": None, "apnea": 0.0}
+        assert who == {"person": f"a/{group}", "cohort": "a", "age": None, "sex": None, "apnea": None}
         assert list(counts) == list(WANTED)
         for n in WANTED:
             assert np.array_equal(counts[n], traits.triplets(by[n], n, by[1]))
@@ -57,3 +57,16 @@ def test_the_nights_of_the_project_fit_its_weights_and_its_simulator():
     assert persons == people.PERSONS
     assert len(nights) == sum(persons.values()) + persons["isruc-sg2"]  # who sleeps two nights
     assert all(w["age"] is not None for w, *_ in nights if w["cohort"] in people.ISRUC)
+
+
+def test_the_dreem_cohorts_are_staged_from_the_channels_that_both_have(store, path, monkeypatch):  # noqa: F811
+    names, shown = [*reversed(people.SHARED), "FP1-F3"], []
+    monkeypatch.setattr(store, "cohort", "dodo")
+    monkeypatch.setattr(store, "names", lambda i: names)
+    staged = {1: np.full(20, 2), 4: np.full(80, 2)}
+    monkeypatch.setattr(resolutions, "stages", lambda *arguments: shown.append(arguments[4]) or staged)
+    who, _, _ = people.count(None, store, 0, (1, 4))
+    assert [names[row] for row in shown[0]] == list(people.SHARED) and who["apnea"] == 0.0
+    names.remove("F3-M2")
+    with pytest.raises(SleeplibError, match="a1 of dodo: no channel F3-M2"):
+        people.count(None, store, 0, (1, 4))

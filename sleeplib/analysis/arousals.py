@@ -33,13 +33,13 @@ def detect(
         If the stages are no row of codes, or the resolution is no whole number of 1 or more.
     """
     stages, per_epoch = _checked(stages, per_epoch)
-    second = per_epoch / EPOCH_SECONDS  # pieces
-    # In whole pieces, so that no limit depends on rounding.
-    found = _merged(runs(stages == W), gap, longest * second)
+    # In whole pieces: limits are multiplied first, so that none depends on rounding.
+    least, most, before = (seconds * per_epoch / EPOCH_SECONDS for seconds in (shortest, longest, asleep))
+    found = _merged(runs(stages == W), gap, most)
     start, end = found.T
     slept, length = start - np.r_[0, end[:-1]], end - start
-    kept = (slept >= asleep * second) & (length >= shortest * second) & (length <= longest * second)
-    return found[kept] / second
+    kept = (slept >= before) & (length >= least) & (length <= most)
+    return found[kept] * EPOCH_SECONDS / per_epoch
 
 
 def _checked(stages, per_epoch) -> tuple[np.ndarray, int]:
@@ -64,14 +64,16 @@ def _merged(runs: np.ndarray, gap: float, longest: float) -> np.ndarray:
         """Whether a run and the event before it may be one event."""
         return (end - since <= longest) & (start - until <= gap * (end - since))
 
-    kept = np.ones(len(runs), bool)
-    merged = runs.copy()
+    (starts, ends), merged = runs.T.tolist(), runs.copy()
+    kept, free = np.ones(len(runs), bool), 0
     # What is joined first is two runs as they are, so that only such pairs can begin to grow.
     for i in np.flatnonzero(one(*runs[1:].T, *runs[:-1].T)).tolist():
-        j = i + 1
-        while kept[i] and j < len(runs) and one(*runs[j].tolist(), *merged[i].tolist()):
-            merged[i, 1], kept[j] = runs[j, 1], False
-            j += 1
+        if i < free:  # part of the event before
+            continue
+        since, until, free = starts[i], ends[i], i + 1
+        while free < len(ends) and one(starts[free], ends[free], since, until):
+            until, free = ends[free], free + 1
+        merged[i, 1], kept[i + 1 : free] = until, False
     return merged[kept]
 
 

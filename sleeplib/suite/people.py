@@ -23,6 +23,8 @@ from sleeplib.suite import across, resolutions
 # Persons of figure 3: those of ISRUC whose age is known (eight of them sleep two nights), and the Dreem cohorts.
 ISRUC, DOD = {"isruc-sg1": 98, "isruc-sg2": 8, "isruc-sg3": 10}, {"dodo": 55, "dodh": 25}
 PERSONS = ISRUC | DOD
+# What the Dreem cohorts have in common, so that the channels do not tell who is ill (section 2.3).
+SHARED = ("C3-M2", "F3-F4", "F3-M2", "F4-O2", "F3-O1", "EOG1", "EOG2")
 HEALTHY = "dodh"  # who sleeps in this one of the Dreem cohorts has no sleep apnea: class 1, as in the paper
 
 
@@ -30,14 +32,18 @@ def count(
     network, store: Store, i: int, wanted: Sequence[int] = RESOLUTIONS
 ) -> tuple[dict, dict, np.ndarray]:
     """Who slept a night of a store, its triplets at each resolution, and its statistics, from a network's stages."""
-    by = resolutions.stages(network, store, i, sorted({1, *wanted}))
+    names = store.names(i)
+    if store.cohort in DOD and (missing := sorted(set(SHARED) - set(names))):
+        raise SleeplibError(f"{store.ids[i]} of {store.cohort}: no channel {', '.join(missing)}")
+    rows = [names.index(name) for name in SHARED] if store.cohort in DOD else None
+    by = resolutions.stages(network, store, i, sorted({1, *wanted}), rows)
     subject = store.recordings[i]["subject"]
     who = {
         "person": f"{store.cohort}/{store.groups[i]}",
         "cohort": store.cohort,
         "age": subject["age"],
         "sex": {"F": 0.0, "M": 1.0}.get(subject["sex"]),
-        "apnea": float(store.cohort == HEALTHY),
+        "apnea": float(store.cohort == HEALTHY) if store.cohort in DOD else None,
     }
     return who, {n: traits.triplets(by[n], n, by[1]) for n in wanted}, traits.sleep_statistics(by[1])
 
@@ -62,7 +68,7 @@ def write(path: str | Path, nights: list[tuple], network: Path, persons: dict[st
         "statistics": np.stack([numbers for *_, numbers in nights]),
         "blocks": np.array([len(counts[wanted[0]]) for _, counts, _ in nights]),
         "counts": np.stack([np.concatenate([counts[n] for _, counts, _ in nights]) for n in wanted]).astype(
-            np.uint16
+            np.uint32
         ),
     }
     part = Path(path).with_suffix(".part")

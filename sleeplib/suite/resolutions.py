@@ -33,9 +33,11 @@ def stage_nights(
     return across.gather(stages, networks, stores, which, jobs, resolutions=resolutions)
 
 
-def stages(network, store: Store, i: int, resolutions: Sequence[int] = RESOLUTIONS) -> dict[int, np.ndarray]:
-    """Stages `(N,)` int8 of a night at each resolution, from all channels that the network can use."""
-    found = multicohort.posteriors_at(network, store, i, resolutions)
+def stages(
+    network, store: Store, i: int, resolutions: Sequence[int] = RESOLUTIONS, rows=None
+) -> dict[int, np.ndarray]:
+    """Stages `(N,)` int8 of a night at each resolution, from some rows or all channels that the network can use."""
+    found = multicohort.posteriors_at(network, store, i, resolutions, rows)
     return {n: x.argmax(-1).astype(np.int8) for n, x in zip(resolutions, found, strict=True)}
 
 

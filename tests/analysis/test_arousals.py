@@ -86,7 +86,8 @@ def detected_in_loops(stages, per_epoch):
 
 @settings(max_examples=300, deadline=None)
 @given(
-    st.lists(st.tuples(st.booleans(), st.integers(1, 30)), max_size=30), st.sampled_from([8, 16, 30, 60, 128])
+    st.lists(st.tuples(st.booleans(), st.integers(1, 30)), max_size=30),
+    st.sampled_from([8, 16, 30, 60, 98, 128, 490]),
 )
 def test_the_rule_in_loops_finds_the_same(bouts, per_epoch):
     stages = [stage for awake, length in bouts for stage in [W if awake else N2] * length]
