@@ -7,7 +7,7 @@ import numpy as np
 
 from sleeplib.errors import SleeplibError
 from sleeplib.recording import Hypnogram, Subject
-from sleeplib.stages import EPOCH_SECONDS, STAGES
+from sleeplib.stages import EPOCH_SECONDS, STAGES, UNSCORED, edf_text, to_intervals
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,10 @@ class Staged:
         Mean weight of each channel in windows of `attention_seconds`.
     spectrum : array (N, F) or None
         Power of `spectrum_channel` in dB (re 1 uV^2/Hz), the median of each epoch, at `hertz` (F,).
+    unscored : array (N,) bool or None
+        Epochs without a stage, as the recorder was off; nobody knows their posteriors, which are equal.
+    arousal_seconds : float or None
+        Length of the stages that the arousals were told from.
     """
 
     id: str
@@ -59,14 +63,22 @@ class Staged:
     spectrum: np.ndarray | None = None
     hertz: np.ndarray | None = None
     spectrum_channel: str = ""
+    unscored: np.ndarray | None = None
+    arousal_seconds: float | None = None
 
     def __post_init__(self):
         shape = (len(self.posteriors), len(STAGES))
         if self.posteriors.shape != shape or not len(self.posteriors):
-            raise SleeplibError(f"{self.id}: posteriors of shape {self.posteriors.shape}; expected (epochs, 5)")
+            raise SleeplibError(
+                f"{self.id}: posteriors of shape {self.posteriors.shape}; expected (epochs, 5)"
+            )
         if self.fine is not None and self.fine.shape != (shape[0] * self.per_epoch, shape[1]):
             raise SleeplibError(
                 f"{self.id}: {len(self.fine)} fine posteriors; expected {self.per_epoch} for each of {shape[0]} epochs"
+            )
+        if self.unscored is not None and self.unscored.shape != shape[:1]:
+            raise SleeplibError(
+                f"{self.id}: a mask {self.unscored.shape} of epochs without a stage; there are {shape[0]}"
             )
 
     @property
@@ -82,9 +94,31 @@ class Staged:
         return self._hypnogram(self.fine, EPOCH_SECONDS / self.per_epoch)
 
     def _hypnogram(self, posteriors: np.ndarray, seconds: float) -> Hypnogram:
-        return Hypnogram(posteriors.argmax(1).astype(np.int8), seconds, self.onset, self.network["name"])
+        stages = posteriors.argmax(1).astype(np.int8)
+        if self.unscored is not None:
+            stages[np.repeat(self.unscored, len(stages) // len(self.unscored))] = UNSCORED
+        return Hypnogram(stages, seconds, self.onset, self.network["name"])
 
     @property
     def begins(self) -> datetime | None:
         """Clock time of the first epoch."""
         return self.start + timedelta(seconds=self.onset) if self.start else None
+
+    def annotations(self):
+        """Stages by bouts, and arousals, as `mne.Annotations` in the texts of EDF+, for `raw.set_annotations`.
+
+        Raises
+        ------
+        SleeplibError
+            If MNE is not installed.
+        """
+        try:
+            import mne
+        except ImportError as error:
+            raise SleeplibError("annotations are MNE's, which is not installed: pip install mne") from error
+        bouts = to_intervals(self.hypnogram.stages)
+        arousals = [] if self.arousals is None else np.reshape(self.arousals, (-1, 2)).tolist()
+        found = [(onset, duration, edf_text(code)) for onset, duration, code in bouts]
+        found += [(begin, stop - begin, "EEG arousal") for begin, stop in arousals]
+        onsets, durations, texts = zip(*found, strict=True)
+        return mne.Annotations(self.onset + np.array(onsets), durations, texts)

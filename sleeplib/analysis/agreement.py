@@ -6,6 +6,7 @@ al. 2020; facts A1.6): cut to the `common_span`, rank the scorers by `soft_agree
 """
 
 from itertools import combinations
+from math import lcm
 
 import numpy as np
 
@@ -30,18 +31,28 @@ def between(panels) -> dict:
     dict
         `kappa`, Cohen's, mean over pairs of scorers and nights; `stages`, the same of each stage against all others,
         pooled over nights; `unanimous`, the share of epochs to which all gave one stage; `confusion` (5, 5), how often,
-        where one scorer saw the row's stage, another saw the column's.
+        where one scorer saw the row's stage, another saw the column's. A pair that gave one and the same stage
+        throughout has no kappa and is left out of the mean; NaN if no pair has one.
+
+    Raises
+    ------
+    SleeplibError
+        If nights have other numbers of scorers, a code is no stage, or no epoch was scored by all.
     """
-    panels = [np.asarray(panel) for panel in panels]
+    panels = [_panel(panel) for panel in panels]
+    if len({len(panel) for panel in panels}) != 1:
+        raise SleeplibError(
+            f"nights of {sorted({len(p) for p in panels})} scorers; give one or more nights with as many scorers each"
+        )
     scored = [panel[:, (panel != UNSCORED).all(axis=0)] for panel in panels]
     together = np.concatenate(scored, axis=1)  # (S, epochs)
+    if not together.size:
+        raise SleeplibError("no epoch was scored by all scorers of a night; there is nothing to compare")
     mixed = sum(confusion(a, b) + confusion(b, a) for a, b in combinations(together, 2))
     return {
-        "kappa": float(
-            np.mean([kappa(confusion(a, b)) for panel in scored for a, b in combinations(panel, 2)])
-        ),
+        "kappa": _mean([kappa(confusion(a, b)) for panel in scored for a, b in combinations(panel, 2)]),
         "stages": {
-            name: float(np.mean([kappa(confusion(a == k, b == k, 2)) for a, b in combinations(together, 2)]))
+            name: _mean([kappa(confusion(a == k, b == k, 2)) for a, b in combinations(together, 2)])
             for k, name in enumerate(STAGES)
         },
         "unanimous": float((together == together[0]).all(axis=0).mean()),
@@ -52,7 +63,8 @@ def between(panels) -> dict:
 def pairwise_kappa(hypnograms) -> np.ndarray:
     """Cohen's kappa of each scorer with each other, `(S, S)`, over the epochs that all scored; 1 on the diagonal.
 
-    The mean off the diagonal is the `kappa` of `between`.
+    NaN for a pair that gave one and the same stage throughout. The mean of the others off the diagonal is the `kappa`
+    of `between`.
     """
     panel = _panel(hypnograms)
     scored = panel[:, (panel != UNSCORED).all(axis=0)]
@@ -95,15 +107,29 @@ def soft_agreement(hypnograms) -> np.ndarray:
     In each epoch a scorer gets the votes of the others for the same label, divided by the votes that the others'
     favourite label got; the mean over epochs. "Unscored" is a label like any other.
     """
-    panel = _labels(_panel(hypnograms))
-    votes, own = _votes(panel), np.eye(_LABELS, dtype=int)[panel].transpose(0, 2, 1)  # (6, N), (S, 6, N)
-    others = votes - own  # (S, 6, N): what all but this scorer say
-    return ((others * own).sum(axis=1) / others.max(axis=1)).mean(axis=1)
+    own, favourite = _of_the_others(hypnograms)
+    return (own / favourite).mean(axis=1)
 
 
 def rank(hypnograms) -> np.ndarray:
-    """Scorers `(S,)` by soft agreement, the best first, counted from 0; of equals the one that comes first."""
-    return np.argsort(-soft_agreement(hypnograms), kind="stable")
+    """Scorers `(S,)` by soft agreement, the best first, counted from 0; of equals the one that comes first.
+
+    Equal is what is equal as fractions: the sums are of whole numbers, over the common denominator of 1 to S - 1.
+    """
+    own, favourite = _of_the_others(hypnograms)
+    common = lcm(*range(1, len(own)))
+    # Each epoch adds at most the denominator; Python's integers where those of 64 bits may not hold the sum.
+    whole = np.int64 if common * own.shape[1] < 2**63 else object
+    total = (own.astype(whole) * (common // favourite.astype(whole))).sum(axis=1)
+    return np.argsort(-total, kind="stable")
+
+
+def _of_the_others(hypnograms) -> tuple[np.ndarray, np.ndarray]:
+    """Votes of the others, `(S, N)` each: for each scorer's label, and for the label that most of them gave."""
+    panel = _labels(_panel(hypnograms))
+    votes, own = _votes(panel), np.eye(_LABELS, dtype=int)[panel].transpose(0, 2, 1)  # (6, N), (S, 6, N)
+    others = votes - own  # (S, 6, N): what all but this scorer say
+    return (others * own).sum(axis=1), others.max(axis=1)
 
 
 def consensus(hypnograms, best: int = 4) -> tuple[np.ndarray, np.ndarray]:
@@ -186,13 +212,16 @@ def against(consensus, stages, votes=None) -> np.ndarray:
     votes : array (N,), optional
         Weights of the epochs instead of 1: the votes for the consensus, as in the Dreem program. Doubtful epochs then
         count less.
+
+    Raises
+    ------
+    SleeplibError
+        If the lengths differ, or a code is no stage.
     """
     consensus, stages = _panel([consensus, stages])
-    scored = (consensus != UNSCORED) & (stages != UNSCORED)
-    weights = None if votes is None else np.asarray(votes)[scored]
-    k = len(STAGES)
-    cells = k * consensus[scored].astype(int) + stages[scored]
-    return np.bincount(cells, weights, minlength=k * k).reshape(k, k)
+    # No truth where one of the two is missing: `confusion` would refuse stages that are.
+    both = np.where(stages == UNSCORED, UNSCORED, consensus)
+    return confusion(both, stages, weights=votes)
 
 
 def _panel(hypnograms, least: int = 2) -> np.ndarray:
@@ -207,6 +236,12 @@ def _panel(hypnograms, least: int = 2) -> np.ndarray:
         raise SleeplibError(f"hypnograms of shape {panel.shape}; expected (S, N) of {least} scorers or more")
     panel = np.where(panel == _MISSING, UNSCORED, panel)
     return check(panel.ravel(), "hypnograms").reshape(panel.shape)
+
+
+def _mean(values) -> float:
+    """Mean of those that are numbers; NaN if none is."""
+    known = [v for v in values if np.isfinite(v)]
+    return float(np.mean(known)) if known else np.nan
 
 
 def _voters(best: int) -> int:

@@ -11,17 +11,31 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sleeplib.errors import SleeplibError
 from sleeplib.stages import STAGES, UNSCORED
 
 
-def confusion(truth, predicted, k: int = len(STAGES)) -> np.ndarray:
-    """Counts `(K, K)` of scored epochs.
+def confusion(truth, predicted, k: int = len(STAGES), weights=None) -> np.ndarray:
+    """Counts `(K, K)` of scored epochs, or sums of their `weights` where some are given.
 
-    Truth in rows, prediction in columns; unscored epochs of the truth are left out.
+    Truth in rows, prediction in columns; unscored epochs of the truth are left out. SleeplibError if the shapes differ,
+    or a scored epoch has a code outside of 0 to K - 1: what is predicted to be unscored is neither right nor wrong by
+    itself, and left out it would flatter.
     """
     truth, predicted = np.asarray(truth).astype(int), np.asarray(predicted).astype(int)
+    shapes = [np.shape(x) for x in (truth, predicted, weights) if x is not None]
+    if len(set(shapes)) > 1:
+        raise SleeplibError(f"truth, predictions (and weights) of shapes {shapes}; give one of each epoch")
     scored = truth != UNSCORED
-    return np.bincount(k * truth[scored] + predicted[scored], minlength=k * k).reshape(k, k)
+    truth, predicted = truth[scored], predicted[scored]
+    for name, codes in (("truth", truth), ("predictions", predicted)):
+        if codes.size and not 0 <= codes.min() <= codes.max() < k:
+            raise SleeplibError(
+                f"{name}: codes {np.setdiff1d(codes, range(k))[:9].tolist()} where the truth is scored; expected are "
+                f"0 to {k - 1}. Call these epochs a stage, or leave them out and say so"
+            )
+    weights = None if weights is None else np.asarray(weights)[scored]
+    return np.bincount(k * truth + predicted, weights, k * k).reshape(k, k)
 
 
 def at_transition(truth, recording) -> np.ndarray:
@@ -259,13 +273,7 @@ REGISTRY = {
     )
 }  # fmt: skip
 # The five overall columns of SeqSleepNet's Table II, in its order.
-HEADLINE = {
-    "accuracy": accuracy,
-    "kappa": kappa,
-    "macro_f1": macro_f1,
-    "mean_sensitivity": mean_sensitivity,
-    "mean_specificity": mean_specificity,
-}
+HEADLINE = {f.__name__: f for f in (accuracy, kappa, macro_f1, mean_sensitivity, mean_specificity)}
 
 
 def measure(truth, predicted, recording=None) -> dict[str, np.ndarray]:

@@ -37,18 +37,19 @@ def edges(stages) -> np.ndarray:
     return np.flatnonzero(np.r_[True, stages[1:] != stages[:-1], True]) if stages.size else np.zeros(1, int)
 
 
-def at_resolution(state, rate: float, per_epoch: int) -> np.ndarray:
+def at_resolution(state, rate: float, per_epoch: int, unscored: bool = True) -> np.ndarray:
     """The state that fills most of each piece, `(N,)`, of a state `(T,)`; a last piece that is not whole is dropped.
 
-    Of states that fill a piece alike the first of W, N1, N2, N3, REM, unscored is taken. Pieces within one bout need
-    no counting, and these are nearly all.
+    Of states that fill a piece alike the first of W, N1, N2, N3, REM, unscored is taken. Without `unscored` a piece is
+    unscored only if all of it is. Pieces within one bout need no counting, and these are nearly all.
     """
     state, size = np.asarray(state), piece(rate, per_epoch)
     n = len(state) // size
     pieces = state[: n * size].reshape(n, size)
     stages = pieces[:, 0].copy()
-    mixed = np.unique(edges(pieces.ravel())[1:-1] // size)
-    codes = np.array([*range(len(STAGES)), UNSCORED], stages.dtype)
+    within = edges(pieces.ravel())
+    mixed = np.unique(within[within % size > 0] // size)
+    codes = np.array([*range(len(STAGES)), *[UNSCORED] * unscored], stages.dtype)
     counts = np.stack([(pieces[mixed] == code).sum(1) for code in codes], axis=1)
     stages[mixed] = codes[counts.argmax(1)]
     return stages
@@ -58,16 +59,18 @@ def confusion_held(state, stages, size: int) -> np.ndarray:
     """Counts `(5, 5)` of samples: the state `(T,)` in rows, stages `(N,)` held for `size` samples each in columns.
 
     What lies beyond the shorter of the two is left out, and so are samples whose state is unscored.
+
+    Raises
+    ------
+    SleeplibError
+        As `metrics.confusion`: if a scored sample is called unscored, or a code is no stage.
     """
     state, stages = np.asarray(state), np.asarray(stages)
     end = min(len(state), len(stages) * size)
     both = np.union1d(edges(state[:end]), np.append(size * edges(stages), end))
     both = both[both <= end]
-    starts, k = both[:-1], len(STAGES)
-    scored = state[starts] != UNSCORED
-    cell = k * state[starts].astype(int) + stages[starts // size]
-    counts = np.bincount(cell[scored], np.diff(both)[scored], minlength=k * k)
-    return counts.astype(int).reshape(k, k)
+    starts = both[:-1]
+    return metrics.confusion(state[starts], stages[starts // size], weights=np.diff(both)).astype(int)
 
 
 def confusions(state, stages, rate: float, per_epoch: int) -> np.ndarray:
@@ -85,8 +88,12 @@ def confusions(state, stages, rate: float, per_epoch: int) -> np.ndarray:
 
 
 def oracle(state, rate: float, per_epoch: int) -> np.ndarray:
-    """Counts `(5, 5)` of samples of one who knows the state `(T,)` and may say one stage for each piece."""
-    return confusion_held(state, at_resolution(state, rate, per_epoch), piece(rate, per_epoch))
+    """Counts `(5, 5)` of samples of one who knows the state `(T,)` and may say one stage for each piece.
+
+    The one that fills most of what is scored of it.
+    """
+    said = at_resolution(state, rate, per_epoch, unscored=False)
+    return confusion_held(state, said, piece(rate, per_epoch))
 
 
 def found(state, stages, rate: float, per_epoch: int, code: int = W) -> tuple[np.ndarray, np.ndarray]:

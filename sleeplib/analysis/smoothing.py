@@ -138,10 +138,20 @@ def evidence(posteriors, prior, weight: float = 1.0) -> np.ndarray:
 
 
 def on_grid(posteriors, per_epoch: int) -> np.ndarray:
-    """Posteriors `(N, K)` on the smoother's grid: geometric means over each step, normalised."""
+    """Posteriors `(N, K)` on the smoother's grid: geometric means over each step, normalised.
+
+    Raises
+    ------
+    SleeplibError
+        If they do not fill one step.
+    """
     m = per_epoch // grid(per_epoch)
     if m == 1:
         return np.asarray(posteriors)
+    if len(posteriors) < m:
+        raise SleeplibError(
+            f"{len(posteriors)} posteriors at {per_epoch} in 30 s do not fill a step of the smoother; give {m} or more"
+        )
     n = len(posteriors) // m
     log = np.log(np.maximum(posteriors[: n * m], 1e-7)).reshape(n, m, -1).mean(1)
     p = np.exp(log)
@@ -220,7 +230,7 @@ def smooth(posteriors, per_epoch: int, model: SemiMarkov, weight: float = 1.0, p
     Raises
     ------
     SleeplibError
-        If the model was fitted for a grid that is not that of the posteriors.
+        If the model was fitted for a grid that is not that of the posteriors, or they do not fill one step of it.
     """
     if model.per_epoch != grid(per_epoch):
         raise SleeplibError(

@@ -19,9 +19,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sleeplib import parallel
-from sleeplib.analysis import metrics, statistics
+from sleeplib.analysis import architecture, metrics, statistics
 from sleeplib.errors import SleeplibError
-from sleeplib.stages import EPOCH_SECONDS, UNSCORED, W, check
+from sleeplib.stages import UNSCORED, W, check
 
 BLOCK = 180  # epochs of 30 s: an hour and a half
 # Codes of the three stages of each feature, (80, 3): neighbours differ, the first and the third may be the same.
@@ -29,9 +29,15 @@ TRIPLETS = np.array(
     [(i, j, k) for i in range(5) for j in range(5) for k in range(5) if i != j and j != k], np.int8
 )
 TASKS = ("age", "sex", "apnea")  # a number; two classes, 0 and 1; two classes
+PER = ("person", "recording")
 STATISTICS = ("asleep (h)", "awake after sleep onset (h)", "N1", "N2", "N3", "REM", "stage changes per hour")
-_FEATURE = np.full(128, len(TRIPLETS))  # number of the feature of a triplet 25 i + 5 j + k
-_FEATURE[TRIPLETS @ np.array([25, 5, 1])] = np.arange(len(TRIPLETS))
+# The same in `architecture.sleep_statistics`, and what its minutes and percents are multiplied with.
+_REPORTED = {
+    "total sleep time": 1 / 60, "wake after sleep onset": 1 / 60, "share N1": 0.01, "share N2": 0.01,
+    "share N3": 0.01, "share REM": 0.01, "transitions": 1,
+}  # fmt: skip
+_UNSCORED = 5  # in triplets, so that 36 i + 6 j + k is below 256
+_CODE = TRIPLETS.astype(int) @ [36, 6, 1]
 
 
 def triplets(stages, per_epoch: int, stages_30s) -> np.ndarray:
@@ -59,7 +65,8 @@ def triplets(stages, per_epoch: int, stages_30s) -> np.ndarray:
         If a code is no stage, or the lengths do not fit together.
     """
     fine, epochs = check(stages, "triplets: stages"), check(stages_30s, "triplets: stages_30s")
-    if not isinstance(per_epoch, int | np.integer) or per_epoch < 1 or fine.size != per_epoch * epochs.size:
+    whole = isinstance(per_epoch, int | np.integer) and not isinstance(per_epoch, bool)
+    if not whole or per_epoch < 1 or fine.size != per_epoch * epochs.size:
         raise SleeplibError(
             f"triplets: {fine.size} stages do not fit {epochs.size} epochs at per_epoch={per_epoch!r}; "
             "give per_epoch stages for each epoch of 30 s"
@@ -68,29 +75,29 @@ def triplets(stages, per_epoch: int, stages_30s) -> np.ndarray:
     if asleep.size < 2:
         return np.zeros((0, len(TRIPLETS)), np.int64)
     fine = fine[asleep[0] * per_epoch : asleep[-1] * per_epoch]
-    size = BLOCK * per_epoch
-    changes = fine[1:] != fine[:-1]
-    first = np.flatnonzero(changes[1:] & changes[:-1])
-    first = first[first // size == (first + 2) // size]  # within one block
-    three = np.stack([fine[first], fine[first + 1], fine[first + 2]]).astype(int)
-    first, three = first[(three < 5).all(0)], three[:, (three < 5).all(0)]
-    feature = _FEATURE[np.array([25, 5, 1]) @ three]
-    blocks, k = -(-fine.size // size), len(TRIPLETS)
-    return np.bincount(k * (first // size) + feature, minlength=k * blocks).reshape(blocks, k)
+    fine, size = np.minimum(fine, _UNSCORED).astype(np.uint8), BLOCK * per_epoch
+    code = 36 * fine[:-2] + 6 * fine[1:-1] + fine[2:]
+    # All 216 kinds are counted, for which nothing has to be looked up; the 80 are taken from them.
+    blocks = [code[start : start + size - 2] for start in range(0, fine.size, size)]
+    return np.stack([np.bincount(block, minlength=6**3)[_CODE] for block in blocks])
 
 
-def sleep_statistics(stages_30s) -> np.ndarray:
-    """What a report says of a night, `STATISTICS` (7,): times in h, shares of sleep time; from epochs (N,) of 30 s."""
-    epochs = check(stages_30s, "sleep_statistics")
-    scored = epochs[epochs != UNSCORED]
-    asleep = np.flatnonzero(scored != W)
+def statistics_of_a_night(stages_30s) -> np.ndarray:
+    """What a report says of a night (N,) of 30-s stages, from its first epoch of sleep to the last: `STATISTICS` (7,).
+
+    They are `architecture.sleep_statistics` of this time, in h and as shares of 1: unscored epochs are time and no
+    stage, and no change is counted across them. All are 0 without sleep, and none is ever NaN: REM latency and what
+    else a night may lack are not among them.
+    """
+    epochs = check(stages_30s, "statistics_of_a_night")
+    asleep = np.flatnonzero((epochs != W) & (epochs != UNSCORED))
     if not asleep.size:
         return np.zeros(len(STATISTICS))
-    night = scored[asleep[0] : asleep[-1] + 1]
-    hours = EPOCH_SECONDS / 3600
-    shares = np.bincount(night, minlength=5)[1:] / asleep.size
-    changes = (night[1:] != night[:-1]).sum() / (night.size * hours)
-    return np.array([asleep.size * hours, (night == W).sum() * hours, *shares, changes])
+    report = architecture.sleep_statistics(epochs[asleep[0] : asleep[-1] + 1])
+    return np.array([report[name] * unit for name, unit in _REPORTED.items()])
+
+
+sleep_statistics = statistics_of_a_night  # as it was called before
 
 
 @dataclass(frozen=True)
@@ -109,6 +116,7 @@ class Forest:
 
     def build(self, task: str, seed: int):
         """An untrained forest of scikit-learn."""
+        _choose("task", task, TASKS)
         settings = {key: value for key, value in asdict(self).items() if key not in ("trees", "seed")}
         settings |= {"n_estimators": self.trees, "random_state": seed}
         if task == "age":
@@ -140,6 +148,11 @@ def published_forests(path) -> list[Forest]:
         ) from error
 
 
+def _choose(what: str, value, known: Sequence[str]) -> None:
+    if value not in known:
+        raise SleeplibError(f"traits: {what} {value!r} is not known; choose {', '.join(known)}")
+
+
 def splits(person, target, task: str, by: str = "person", folds: int | None = None, seed: int = 0) -> list:
     """Nights that are trained on and tested in each fold, as pairs of indices into the R nights.
 
@@ -149,10 +162,8 @@ def splits(person, target, task: str, by: str = "person", folds: int | None = No
         night of the same person may stay
     folds : so many folds of whole persons (classes kept even) instead of one for each, for small budgets
     """
-    if task not in TASKS or by not in ("person", "recording"):
-        raise SleeplibError(
-            f"traits: task {task!r}, by {by!r}; choose one of {', '.join(TASKS)} and person or recording"
-        )
+    _choose("task", task, TASKS)
+    _choose("by", by, PER)
     names = np.arange(len(person)) if by == "recording" else person
     groups, first, group = np.unique(names, return_index=True, return_inverse=True)
     label = np.zeros(len(groups)) if task == "age" else np.asarray(target)[first]
@@ -298,27 +309,55 @@ def _digest(nights, person, target, *settings) -> str:
     return sha.hexdigest()[:24]
 
 
-def decide(shares, seed: int = 0) -> np.ndarray:
+def decide(shares, seed: int | tuple[int, ...] = 0) -> np.ndarray:
     """Classes 0 or 1 of shares of votes (...): 1 above one half; at exactly one half a seeded coin decides."""
     shares = np.asarray(shares, float)
     coin = np.random.default_rng(seed).integers(2, size=shares.shape)
     return np.where(np.isclose(shares, 0.5), coin, shares > 0.5).astype(int)
 
 
-def tallies(predicted, target, person, task: str, per: str = "person", seed: int = 0) -> np.ndarray:
+def tallies(
+    predicted, target, person, task: str, per: str = "person", seed: int | tuple[int, ...] = 0, blocks=None
+) -> np.ndarray:
     """What a score is made of, for each of P persons: (P, 2), sum and number of squared errors; or counts (P, 2, 2).
 
-    With `per="person"` the predictions (R,) of a person's nights are averaged first (years or shares of votes) and each
-    person counts once; with "recording" each night counts, as in the paper.
+    Parameters
+    ----------
+    predicted, target, person : arrays (R,)
+        Years, or shares of votes for class 1, of each night; what is true; whose night it is.
+    per : "person" averages what is said of all blocks of a person (years or votes), as the paper's text does, and each
+        person counts once; "recording" counts each night, as the authors' code does
+    seed : of the coins of `decide`
+    blocks : array (R,), optional
+        How many blocks each night has, for `per="person"`: a night without any has no say where another has some.
+        Without it the nights of a person weigh alike, as those of a linear model do.
     """
+    _choose("task", task, TASKS)
+    _choose("per", per, PER)
     predicted, target, person = np.asarray(predicted, float), np.asarray(target), np.asarray(person)
+    if not np.isfinite(predicted).all():
+        raise SleeplibError(
+            "traits: predictions that are no numbers; give one of each night, as `predict` does"
+        )
     if per == "person":
-        predicted, target = statistics.by_person(predicted, person), statistics.by_person(target, person)
-        person = np.unique(person)
+        predicted = _of_persons(predicted, person, np.ones(len(person)) if blocks is None else blocks)
+        target, person = statistics.by_person(target, person), np.unique(person)
     if task != "age":
         return statistics.confusions_by_person(target, decide(predicted, seed), person)[:, :2, :2]
     index = np.unique(person, return_inverse=True)[1]
     return np.stack([np.bincount(index, (predicted - target) ** 2), np.bincount(index)], axis=1)
+
+
+def _of_persons(predicted, person, blocks) -> np.ndarray:
+    """Mean prediction (P,) of each person's blocks; of the nights, where none of them has any."""
+    blocks, index = np.asarray(blocks, float), np.unique(person, return_inverse=True)[1]
+    if not blocks.shape == predicted.shape == index.shape or not (blocks >= 0).all():
+        raise SleeplibError(
+            f"traits: predictions {predicted.shape}, persons {index.shape}, blocks {blocks.shape}; give one number of "
+            "blocks, 0 or more, and one prediction for each night"
+        )
+    weight = np.where(np.bincount(index, blocks)[index] > 0, blocks, 1)
+    return np.bincount(index, weight * predicted) / np.bincount(index, weight)
 
 
 def rmse(tally: np.ndarray) -> np.ndarray:
@@ -329,38 +368,58 @@ def rmse(tally: np.ndarray) -> np.ndarray:
 METRIC = {"age": rmse, "sex": metrics.macro_f1, "apnea": metrics.macro_f1}
 
 
-def score(predicted, target, person, task: str, per: str = "person", seed: int = 0) -> tuple:
+def score(
+    predicted, target, person, task: str, per: str = "person", seed: int = 0, blocks=None
+) -> tuple[float, float, float]:
     """RMSE in years, or macro F1 of two classes, with its 95 % interval over persons: value, low, high.
 
-    Of predictions (K, R) of several forests the mean of their scores, not the score of their mean.
+    Of predictions (K, R) of several forests the mean of their scores, not the score of their mean. Each forest has
+    coins of its own, by `seed` and its number; arguments as of `tallies`.
     """
-    counts = _of_forests(predicted, target, person, task, per)
+    counts = _of_forests(predicted, target, person, task, per, seed, blocks)
     found = statistics.bootstrap_by_person(lambda c: METRIC[task](c).mean(-1), counts, seed=seed)
     return tuple(float(x) for x in found)
 
 
-def change(first, second, target, person, task: str, per: str = "person", seed: int = 0) -> tuple:
-    """Score of `first` minus that of `second`, (R,) or (K, R), with the 95 % interval paired by person."""
-    both = [_of_forests(p, target, person, task, per) for p in (first, second)]
+def change(
+    first, second, target, person, task: str, per: str = "person", seed: int = 0, blocks=None
+) -> tuple[float, float, float]:
+    """Score of `first` minus that of `second`, (R,) or (K, R), with the 95 % interval paired by person.
+
+    Both have the blocks and the coins of `score`, so that the value is the difference of two scores.
+    """
+    both = [_of_forests(p, target, person, task, per, seed, blocks) for p in (first, second)]
     found = statistics.paired_difference(lambda c: METRIC[task](c).mean(-1), *both, seed=seed)
     return tuple(float(x) for x in found)
 
 
-def scores(predicted, target, person, task: str, per: str = "person") -> np.ndarray:
-    """The score (...) of each of many predictions (..., R), without intervals."""
+def scores(
+    predicted, target, person, task: str, per: str = "person", seed: int = 0, blocks=None
+) -> np.ndarray:
+    """The score (...) of each of many predictions (..., R), without intervals; arguments as of `score`."""
     predicted = np.asarray(predicted, float)
-    counts = _of_forests(predicted.reshape(-1, predicted.shape[-1]), target, person, task, per)
+    flat = predicted.reshape(-1, predicted.shape[-1])
+    counts = _of_forests(flat, target, person, task, per, seed, blocks)
     return METRIC[task](counts.sum(0)).reshape(predicted.shape[:-1])
 
 
-def _of_forests(predicted, *arguments) -> np.ndarray:
-    """Tallies of predictions (K, R), (P, K, ...)."""
-    return np.stack([tallies(p, *arguments) for p in np.atleast_2d(predicted)], axis=1)
+def _of_forests(predicted, target, person, task, per, seed, blocks) -> np.ndarray:
+    """Tallies of predictions (K, R), (P, K, ...); coins by the seed and the number of the forest."""
+    each = enumerate(np.atleast_2d(predicted))
+    return np.stack([tallies(p, target, person, task, per, (seed, k), blocks) for k, p in each], axis=1)
 
 
 def leave_one_out_mean(target, person) -> np.ndarray:
-    """For each night (R,) the mean label of all other persons: the best guess of who does not look."""
+    """For each night (R,) the mean label of all other persons: the best guess of who does not look.
+
+    Raises
+    ------
+    SleeplibError
+        If there is one person only.
+    """
     means, index = statistics.by_person(target, person), np.unique(person, return_inverse=True)[1]
+    if len(means) < 2:
+        raise SleeplibError("traits: the mean of all other persons needs two persons or more")
     return ((means.sum() - means) / (len(means) - 1))[index]
 
 
@@ -382,6 +441,7 @@ def summary(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def best(values: np.ndarray, resolutions, task: str) -> tuple[int, float]:
     """Resolution with the best mean of scores (runs, f, forests), and that mean; chosen on the persons it is about."""
+    _choose("task", task, TASKS)
     mean, _ = summary(values)
     k = int(np.argmin(mean) if task == "age" else np.argmax(mean))
     return int(np.asarray(resolutions)[k]), float(mean[k])

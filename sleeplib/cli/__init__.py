@@ -1,16 +1,19 @@
-"""The door: `sleeplib cohorts | fetch | simulate | prepare | split | train | evaluate | ... | weights | run`."""
+"""The door: `sleeplib stage | cohorts | fetch | simulate | prepare | train | evaluate | ... | weights | run`."""
 
 import argparse
 import os
 import sys
 
 from sleeplib import __version__
-from sleeplib.cli import data, networks, train, weights
+from sleeplib.cli import data, networks, stage, train, weights
 from sleeplib.errors import SleeplibError
 
 # Nothing heavy is imported in this room: each command imports what it needs, so that --help answers at once.
 
 EPILOG = """\
+a night of your own (a folder works, too):
+  sleeplib stage night.edf --report      its hypnogram and a page about it, beside the file
+
 a first tour, from a seed to a table (simulated nights, a few minutes on a laptop):
   sleeplib simulate embedded --persons 10 --out data/embedded
   sleeplib prepare embedded --root data/embedded --out data/prepared/embedded
@@ -46,13 +49,13 @@ def parser() -> argparse.ArgumentParser:
     """All commands and their options."""
     top = argparse.ArgumentParser(
         prog="sleeplib",
-        description="Deep-learning sleep staging, step by step: simulate or prepare nights, "
+        description="Deep-learning sleep staging, step by step: stage nights of your own; simulate or prepare nights, "
         "train, evaluate, run the book's experiments.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument("--version", action="version", version=f"sleeplib {__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (*data.COMMANDS, *train.COMMANDS, *networks.COMMANDS, *weights.COMMANDS):
+    for add in (*stage.COMMANDS, *data.COMMANDS, *train.COMMANDS, *networks.COMMANDS, *weights.COMMANDS):
         add(commands)
     return top

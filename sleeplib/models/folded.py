@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sleeplib.models.usleep import Convolution, Decoder
+from sleeplib.models.usleep import Classifier, Convolution, Decoder
 
 FOLD = 4
 _LOG2_E = 1 / log(2)
@@ -75,9 +75,12 @@ class Folded:
     def __call__(self, rows: Tensor, out: Tensor | None = None) -> Tensor:
         picture = rows.T[None, :, None]  # (1, columns, 1, rows): no copy
         x = functional.conv2d(picture, self.weight, self.bias)[0, :, 0].T
-        # ELU is the larger of x and exp(min(x, 0)) - 1. Powers of two take a quarter of the time of exp.
-        x = torch.maximum(x, x.clamp(max=0).mul_(_LOG2_E).exp2_().sub_(1), out=x)
-        return torch.addcmul(self.shift, x, self.gain, out=out)
+        return torch.addcmul(self.shift, elu_(x), self.gain, out=out)
+
+
+def elu_(x: Tensor) -> Tensor:
+    """ELU in place: the larger of x and exp(min(x, 0)) - 1. Powers of two take a quarter of the time of exp."""
+    return torch.maximum(x, x.clamp(max=0).mul_(_LOG2_E).exp2_().sub_(1), out=x)
 
 
 def rows_of(x: Tensor, first: int, last: int) -> Tensor:
@@ -103,3 +106,40 @@ class FoldedDecoder:
         inside[:, : skip.shape[1]] = skip[begin:end]
         self.up(rows_of(x, begin, end + 1), out=inside[:, skip.shape[1] :])
         return self.merge(both, out=out)
+
+
+class FoldedClassifier:
+    """A `Classifier` on features (1, F, T), at several resolutions from one look at them.
+
+    Its convolutions of kernel 1 are products with small matrices, here for FOLD moments side by side; tanh x is
+    2 sigmoid(2 x) - 1, which takes a fifth of its time.
+    """
+
+    def __init__(self, layer: Classifier):
+        self.layers = [
+            (conv.weight.detach()[:, :, 0], conv.bias.detach())
+            for conv in (layer.mix, layer.project, layer.last)
+        ]
+        self.wide = [(torch.block_diag(*[w] * FOLD), b.repeat(FOLD)) for w, b in self.layers]
+
+    def __call__(self, x: Tensor, sizes: list[int]) -> list[Tensor]:
+        """Logits (1, N, 5) for stages of each of these numbers of samples, all of which divide T."""
+        mixed = self._product(0, x[0].T.contiguous()).mul_(2).sigmoid_().mul_(2).sub_(1)  # (T, F)
+        found = []
+        for size in sizes:
+            rows = FOLD if size % FOLD == 0 else 1  # first over rows, which are long, then within them
+            means = (
+                mixed.view(-1, size // rows, rows * mixed.shape[1])
+                .mean(1)
+                .view(-1, rows, mixed.shape[1])
+                .mean(1)
+            )
+            found.append(self._product(2, elu_(self._product(1, means)))[None])
+        return found
+
+    def _product(self, number: int, x: Tensor) -> Tensor:
+        """One of the layers on rows (n, F) -> (n, F')."""
+        if len(x) % FOLD:
+            return functional.linear(x, *self.layers[number])
+        weight, bias = self.wide[number]
+        return functional.linear(x.reshape(-1, weight.shape[1]), weight, bias).view(len(x), -1)

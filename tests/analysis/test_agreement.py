@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from fractions import Fraction
 from itertools import combinations, permutations
 
 import numpy as np
@@ -86,6 +87,41 @@ def test_five_real_scorers(shared):
     assert min(found["stages"], key=found["stages"].get) == "N1" and found["stages"]["N1"] < 0.45
 
 
+def test_minus_one_is_unscored_between_scorers_too():
+    panels = _panels(3)
+    for panel in panels:
+        panel[1, :5] = UNSCORED
+    theirs = agreement.between([np.where(panel == UNSCORED, -1, panel) for panel in panels])
+    ours = agreement.between(panels)
+    assert (theirs["kappa"], theirs["stages"]) == (ours["kappa"], ours["stages"])
+    assert theirs["unanimous"] == ours["unanimous"]
+
+
+def test_a_night_of_one_stage_has_no_kappa_and_does_not_take_that_of_others():
+    night, flat = _panels(3, (60,))[0], np.full((3, 40), N2)
+    found, expected = agreement.between([night, flat]), agreement.between([night])
+    assert found["kappa"] == expected["kappa"] and np.isfinite(found["kappa"])
+    assert found["unanimous"] == pytest.approx((60 * expected["unanimous"] + 40) / 100)
+    alone = agreement.between([flat])
+    assert np.isnan(alone["kappa"]) and np.isnan(alone["stages"]["N2"]) and alone["unanimous"] == 1
+    assert np.isnan(agreement.pairwise_kappa(flat)[0, 1])
+
+
+@pytest.mark.parametrize(
+    ("panels", "message"),
+    [
+        ([], "one or more nights"),
+        ([np.zeros((2, 9), int), np.zeros((3, 9), int)], r"nights of \[2, 3\] scorers"),
+        ([np.full((2, 9), UNSCORED)], "no epoch was scored"),
+        ([np.zeros((1, 9), int)], "of 2 scorers or more"),
+        ([np.full((2, 9), 5)], "codes"),
+    ],
+)
+def test_nights_that_cannot_be_compared(panels, message):
+    with pytest.raises(SleeplibError, match=message):
+        agreement.between(panels)
+
+
 # The consensus.
 
 panels = st.integers(1, 30).flatmap(
@@ -96,14 +132,14 @@ panels = st.integers(1, 30).flatmap(
 
 
 def _by_loops(panel, best=4):
-    """The rule of facts A1.6 epoch by epoch: soft agreement, ranking, stages, votes."""
+    """The rule of facts A1.6 epoch by epoch, in fractions: soft agreement, ranking, stages, votes."""
     soft = []
     for s, own in enumerate(panel):
         share = []
         for epoch, label in enumerate(own):
             others = Counter(row[epoch] for r, row in enumerate(panel) if r != s)
-            share.append(others[label] / max(others.values()))
-        soft.append(np.mean(share))
+            share.append(Fraction(others[label], max(others.values())))
+        soft.append(sum(share) / len(share))
     ranking = sorted(range(len(panel)), key=lambda s: -soft[s])
     stages, votes = [], []
     for epoch in range(len(panel[0])):
@@ -120,11 +156,28 @@ def _by_loops(panel, best=4):
 def test_the_consensus_restated_in_loops(panel, best):
     soft, ranking, stages, votes = _by_loops(panel, best)
     found, order = agreement.consensus(panel, best)
-    assert agreement.soft_agreement(panel) == pytest.approx(soft)
-    assume(len(set(np.round(soft, 9))) == len(soft))  # or rounding ranks
+    assert agreement.soft_agreement(panel) == pytest.approx([float(s) for s in soft])
     assert agreement.rank(panel).tolist() == order.tolist() == ranking
     assert found.tolist() == stages and found.dtype == np.int8
     assert agreement.votes(panel, best).tolist() == votes
+
+
+def test_equals_are_equal_as_fractions():
+    """Thirds and halves in another order: as floats the sums differ, and the wrong one would come first."""
+    rng, wrong = np.random.default_rng(0), 0
+    for _ in range(400):
+        panel = rng.choice([*range(5), UNSCORED], (rng.integers(4, 7), rng.integers(4, 13)))
+        ranking = _by_loops(panel.tolist())[1]
+        assert agreement.rank(panel).tolist() == ranking
+        wrong += np.argsort(-agreement.soft_agreement(panel), kind="stable").tolist() != ranking
+    assert wrong > 0, "of these panels none would tell"
+
+
+def test_many_scorers_are_summed_exactly_too():
+    """The least common denominator of 1 to 59 has 25 digits, more than an integer of 64 bits."""
+    panel = np.random.default_rng(0).integers(0, 3, (60, 8))
+    panel[30:] = panel[:30]
+    assert agreement.rank(panel).tolist() == _by_loops(panel.tolist())[1]
 
 
 @settings(max_examples=40, deadline=None)
@@ -241,6 +294,12 @@ def test_doubtful_epochs_count_less():
     expected[W, W], expected[N1, N2], expected[N2, N2] = 4, 1, 2
     assert np.array_equal(counts, expected)
     assert metrics.accuracy(counts) == pytest.approx(6 / 7)
+
+
+@pytest.mark.parametrize("votes", [[1, 2], [1, 2, 3, 4], [[1, 2, 3]]])
+def test_votes_are_those_of_the_epochs(votes):
+    with pytest.raises(SleeplibError, match="shapes"):
+        agreement.against([W, N1, UNSCORED], [W, N1, N1], votes)
 
 
 def test_kappa_of_pairs_is_the_one_of_the_panel():

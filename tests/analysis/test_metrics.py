@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as reference
 
 from sleeplib.analysis import metrics
+from sleeplib.errors import SleeplibError
 
 ROOT = Path(__file__).parents[2]
 
@@ -54,6 +55,37 @@ def test_the_worked_example_of_the_chapter():
 def test_unscored_epochs_do_not_count():
     c = metrics.confusion([0, 9, 1, 9], [0, 0, 2, 4])
     assert c.sum() == 2 and c[0, 0] == 1 and c[1, 2] == 1
+
+
+@pytest.mark.parametrize("code", [9, -1, 5])
+def test_a_scored_epoch_has_a_stage_or_the_comparison_is_refused(code):
+    """Epoch 1 called 9 was counted as the truth's next stage called REM; of REM it was a bare ValueError."""
+    for stage in (1, 4):
+        with pytest.raises(SleeplibError, match=rf"predictions: codes \[{code}\]"):
+            metrics.confusion([0, stage], [0, code])
+    assert metrics.confusion([0, 9], [0, code]).sum() == 1, "unscored epochs may be called anything"
+    with pytest.raises(SleeplibError, match="expected are 0 to 1"):
+        metrics.confusion([0, 1], [0, 2], k=2)
+    if code != 9:
+        with pytest.raises(SleeplibError, match=rf"truth: codes \[{code}\]"):
+            metrics.confusion([0, code], [0, 0])
+
+
+def test_one_prediction_for_each_epoch():
+    for bad in (([0, 1], [0]), ([0, 1], [0, 1, 1]), ([0, 1], [[0, 1]])):
+        with pytest.raises(SleeplibError, match="shapes"):
+            metrics.confusion(*bad)
+    with pytest.raises(SleeplibError, match="shapes"):
+        metrics.confusion([0, 1], [0, 1], weights=[1])
+
+
+@given(stages, st.integers(0, 10**6))
+def test_weights_are_epochs_seen_more_often(pairs, seed):
+    truth, predicted = map(np.array, zip(*pairs, strict=True))
+    truth[::3] = 9
+    weights = np.random.default_rng(seed).integers(0, 5, len(truth))
+    often = metrics.confusion(np.repeat(truth, weights), np.repeat(predicted, weights))
+    assert (metrics.confusion(truth, predicted, weights=weights) == often).all()
 
 
 def test_functions_keep_leading_axes():

@@ -1,6 +1,5 @@
 """Stages at a resolution against a truth at each sample: loops over samples, brute force, and properties."""
 
-import time
 from itertools import combinations, product
 
 import numpy as np
@@ -166,12 +165,43 @@ def test_a_perfect_answer_errs_by_a_quarter_of_a_piece():
         assert sum(f.n_predicted for f in found) < sum(f.n_true for f in found)
 
 
-def test_all_resolutions_of_a_night_take_less_than_a_second():
-    state = night(10_002, hours=8, signals=False).truth
-    started = time.perf_counter()
+def test_only_pieces_with_a_border_inside_are_counted(monkeypatch):
+    """What keeps a night of four million samples cheap: the length of the list that is counted."""
+    state, counted, unique = night(10_002, hours=8, signals=False).truth, [], np.unique
+    monkeypatch.setattr(np, "unique", lambda x: counted.append(unique(x)) or counted[-1])
     for per_epoch in RESOLUTIONS:
         resolution.at_resolution(state, 128, per_epoch)
-    assert time.perf_counter() - started < 1.5
+    pieces = [state.reshape(-1, 3840 // n) for n in RESOLUTIONS]
+    inside = [np.flatnonzero((p != p[:, :1]).any(1)) for p in pieces]
+    assert [c.tolist() for c in counted] == [i.tolist() for i in inside]
+
+
+@given(states, st.sampled_from(PER_EPOCH), st.integers(0, 10**6))
+def test_the_oracle_says_a_stage_where_anything_is_scored(state, per_epoch, seed):
+    """In a piece that is unscored for the most part it says what fills most of the rest."""
+    size, rng = 60 // per_epoch, np.random.default_rng(seed)
+    lost = np.repeat(rng.random(len(state) // 20 + 1) < 0.5, 20)[: len(state)]
+    state = np.where(lost, UNSCORED, state).astype(np.int8)
+    n = len(state) // size * size
+    naive = np.zeros((5, 5), int)
+    for piece in state[:n].reshape(-1, size):
+        counts = np.array([(piece == k).sum() for k in range(5)])
+        naive[:, counts.argmax()] += counts
+    assert (resolution.oracle(state, RATE, per_epoch) == naive).all()
+    said = resolution.at_resolution(state, RATE, per_epoch, unscored=False)
+    assert ((said == UNSCORED) == (state[:n].reshape(-1, size) == UNSCORED).all(1)).all()
+
+
+def test_a_scored_sample_called_unscored_is_refused():
+    """It was counted as the truth's next stage called REM; of REM it was a bare ValueError."""
+    for stage in (N1, REM):
+        state = np.full(120, stage)
+        with pytest.raises(SleeplibError, match=r"predictions: codes \[9\]"):
+            resolution.confusion_held(state, np.array([stage, UNSCORED]), 60)
+        with pytest.raises(SleeplibError, match=r"predictions: codes \[9\]"):
+            resolution.confusions(state, np.array([stage, UNSCORED]), RATE, 1)
+    state[60:] = UNSCORED
+    assert resolution.confusion_held(state, np.array([stage, UNSCORED]), 60)[stage, stage] == 60
 
 
 def test_bad_input():

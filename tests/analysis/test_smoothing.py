@@ -189,5 +189,10 @@ def test_bad_input():
         smoothing.fit([], 128, 1)
     with pytest.raises(SleeplibError, match="unscored"):
         smoothing.fit([np.full(3840, UNSCORED, np.int8)], 128, 1)
+    model, few = smoothing.fit(nights(10_200), 128, 32), np.full((3, 5), 0.2)
+    for posteriors in (few, few[:0]):
+        for call in (lambda p: smoothing.on_grid(p, 128), lambda p: smoothing.smooth(p, 128, model)):
+            with pytest.raises(SleeplibError, match=f"{len(posteriors)} posteriors at 128 .* give 4 or more"):
+                call(posteriors)
     with pytest.raises(SleeplibError, match="per_epoch=8"):
         smoothing.smooth(np.full((9, 5), 0.2), 8, model_of(5, 1, 0))

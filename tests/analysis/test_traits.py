@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
-from sleeplib.analysis import metrics, traits
+from sleeplib.analysis import architecture, metrics, traits
 from sleeplib.errors import SleeplibError
 
 SMALL = traits.Forest(trees=15)
@@ -98,6 +98,7 @@ def test_ends_of_a_night():
         (np.zeros(7), 2, np.zeros(4), "7 stages do not fit 4 epochs"),
         (np.zeros(8), 0, np.zeros(4), "per_epoch=0"),
         (np.zeros(8), 2.0, np.zeros(4), "per_epoch=2.0"),
+        (np.zeros(4), True, np.zeros(4), "per_epoch=True"),
         (np.full(4, 5), 1, np.zeros(4), "codes"),
         (np.full(4, -1, np.int8), 1, np.zeros(4), "codes"),
         (np.zeros(4), 1, np.full(4, 7, np.int8), "stages_30s"),
@@ -112,10 +113,30 @@ def test_bad_stages_are_refused(stages, per_epoch, epochs, says):
 def test_statistics_of_a_night():
     epochs = [0, 0, 1, 2, 2, 0, 3, 4, 9, 0]
     hours = 1 / 120
-    assert traits.sleep_statistics(epochs) == pytest.approx(
+    assert traits.statistics_of_a_night(epochs) == pytest.approx(
         [5 * hours, hours, 0.2, 0.4, 0.2, 0.2, 4 / (6 * hours)]
     )
-    assert (traits.sleep_statistics([0, 0, 9]) == 0).all()
+    for none in ([0, 0, 9], [9], []):
+        assert traits.statistics_of_a_night(none).tolist() == [0] * len(traits.STATISTICS)
+
+
+@given(st.lists(st.sampled_from([0, 1, 2, 3, 4, 9]), max_size=50))
+def test_statistics_are_those_of_the_report(epochs):
+    """Time asleep, wake, shares as in the report of the whole night; changes only between scored neighbours."""
+    found, report = traits.statistics_of_a_night(epochs), architecture.report_statistics(epochs)
+    assert np.isfinite(found).all()
+    if report["TST"].value:
+        names = ("TST", "WASO", "%N1", "%N2", "%N3", "%REM")
+        expected = [report[k].value / (60 if k[0] != "%" else 100) for k in names]
+        asleep = [i for i, s in enumerate(epochs) if s not in (0, 9)]
+        pairs = [epochs[i : i + 2] for i in range(asleep[0], asleep[-1])]
+        changes = sum(a != b for a, b in pairs if 9 not in (a, b))
+        assert found == pytest.approx([*expected, changes / (report["SPT"].value / 60)])
+
+
+def test_no_change_is_counted_across_what_nobody_scored():
+    assert traits.statistics_of_a_night([2, 9, 3])[-1] == 0
+    assert traits.statistics_of_a_night([2, 9, 3, 4])[-1] == pytest.approx(30)
 
 
 def test_settings_of_forests(shared, tmp_path):
@@ -228,6 +249,84 @@ def test_votes_ties_and_scores():
     )
     many = traits.scores(np.stack([[said, said + 1]] * 3), age, person, "age")
     assert many.shape == (3, 2) and many[0, 0] == traits.scores(said, age, person, "age")
+
+
+def test_each_forest_and_each_seed_has_its_own_coins():
+    label, person = np.tile([0, 1], 50), np.arange(100)
+    undecided = np.full((8, 100), 0.5)
+    scores = traits.scores(undecided, label, person, "sex")
+    assert len(set(scores)) > 4, "one coin for all forests would give one score"
+    assert not np.array_equal(scores, traits.scores(undecided, label, person, "sex", seed=1))
+    assert np.array_equal(scores, traits.scores(undecided, label, person, "sex"))
+    values = [traits.score(undecided, label, person, "sex", seed=s)[0] for s in (0, 0, 1, 2)]
+    assert values[0] == values[1] == pytest.approx(scores.mean()) and len(set(values)) == 3
+    sure = np.broadcast_to(label, (8, 100))
+    changes = [traits.change(sure, undecided, label, person, "sex", seed=s)[0] for s in (0, 1)]
+    assert changes == pytest.approx([1 - values[0], 1 - values[2]])
+
+
+def test_a_person_is_the_mean_of_all_their_blocks():
+    """Paper, section 4.5: the blocks of a subject vote, whichever night they are of."""
+    person, target = np.array(["a", "a", "b", "b", "c"]), np.array([1, 1, 0, 0, 1])
+    votes = [[1, 1, 1, 1], [0, 0], [0], [], []]  # of each block
+    blocks, shares = [len(v) for v in votes], [1.0, 0.0, 0.0, 0.5, 0.5]
+    # a: 4 of 6; b: the night without blocks has no say; c: a coin, for there is no other night.
+    found = traits.tallies(shares, target, person, "sex", blocks=blocks)
+    assert found[0, 1, 1] == 1 and found[1, 0, 0] == 1 and found[2, 1].sum() == 1
+    alike = traits.tallies([0.9, 0.0, 0.0, 0.0, 1.0], target, person, "sex")
+    assert alike[0, 1, 0] == 1, "without their numbers nights weigh alike: 0.45"
+    years, age = np.array([60.0, 30.0, 50.0, 99.0, 41.0]), np.array([52.0, 52.0, 48.0, 48.0, 40.0])
+    errors = traits.tallies(years, age, person, "age", blocks=blocks)
+    assert errors.tolist() == [[4, 1], [4, 1], [1, 1]]  # a: (4 * 60 + 2 * 30) / 6 = 50 years
+    whole = traits.scores(years, age, person, "age", blocks=blocks)
+    assert whole == traits.score(years, age, person, "age", blocks=blocks)[0] == pytest.approx(np.sqrt(3))
+    assert traits.change(years, age, age, person, "age", blocks=blocks)[0] == pytest.approx(np.sqrt(3))
+    legacy = [traits.scores(years, age, person, "age", "recording", blocks=b) for b in (blocks, None)]
+    assert legacy[0] == legacy[1]
+
+
+def test_blocks_of_predictions_vote_as_one_by_one():
+    """`predict`, then `tallies`, against the mean over all rows of a person."""
+    features, person, age = cohort(8, nights=2)
+    features = [x[: 1 + k % 3] for k, x in enumerate(features)]
+    blocks = [len(x) for x in features]
+    found = traits.predict(features, person, age, SMALL, "age")
+    for k, name in enumerate(np.unique(person)):
+        mine = np.flatnonzero(person == name)
+        rows = np.concatenate([[found[i]] * blocks[i] for i in mine])
+        error = traits.tallies(found, age, person, "age", blocks=blocks)[k, 0]
+        assert error == pytest.approx((rows.mean() - age[mine[0]]) ** 2)
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"task": "ahi"}, "task 'ahi' is not known; choose age, sex, apnea"),
+        ({"per": "perso"}, "per 'perso' is not known; choose person, recording"),
+        ({"blocks": [3, 3]}, r"blocks \(2,\)"),
+        ({"blocks": [3, 3, -1]}, "0 or more"),
+        ({"predicted": [1.0, np.nan, 3.0]}, "no numbers"),
+    ],
+)
+def test_scores_that_cannot_be_are_refused(changed, says):
+    asked = {
+        "predicted": [30.0, 40.0, 50.0],
+        "target": [31, 42, 50],
+        "person": ["a", "b", "c"],
+        "task": "age",
+    }
+    for function in (traits.tallies, traits.score, traits.scores):
+        with pytest.raises(SleeplibError, match=says):
+            function(**asked | changed)
+
+
+def test_other_unknown_tasks_and_nobody_else_to_guess_from():
+    with pytest.raises(SleeplibError, match="'ahi'"):
+        SMALL.build("ahi", 0)
+    with pytest.raises(SleeplibError, match="'ahi'"):
+        traits.best(np.zeros((1, 2, 1)), [1, 2], "ahi")
+    with pytest.raises(SleeplibError, match="two persons or more"):
+        traits.leave_one_out_mean([40.0, 40.0], ["a", "a"])
 
 
 def test_intervals_are_over_persons():

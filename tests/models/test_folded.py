@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from sleeplib.models.folded import COME, FOLD, SPLIT, Folded, FoldedDecoder, rows_of
-from sleeplib.models.usleep import Convolution, Decoder, Encoder
+from sleeplib.models.folded import COME, FOLD, SPLIT, Folded, FoldedClassifier, FoldedDecoder, elu_, rows_of
+from sleeplib.models.usleep import Classifier, Convolution, Decoder, Encoder, USleepSettings
 
 
 def trained(layer):
@@ -60,3 +60,21 @@ def test_a_folded_decoder_is_the_decoder_in_any_pieces(kernel):
                 for first in range(0, 12, step)
             ]
             assert torch.allclose(torch.cat(parts), expected, rtol=0, atol=1e-12)
+
+
+def test_elu_is_elu():
+    for dtype, tolerance in ((torch.float64, 1e-15), (torch.float32, 1e-7)):
+        x = torch.cat([torch.linspace(-40, 40, 1001), torch.tensor([0.0, -1e-9, -1e4, 1e4])]).to(dtype)
+        assert torch.allclose(elu_(x.clone()), torch.nn.functional.elu(x), rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("samples", [8 * 3840, 3840 + 3])
+def test_a_folded_classifier_is_the_classifier_at_every_resolution(samples):
+    torch.manual_seed(0)
+    layer = Classifier(USleepSettings()).double().eval()
+    x = torch.randn(1, 6, samples, dtype=torch.float64)
+    resolutions = (1, 2, 3, 640, 1280, 1920, 3840) if samples % 3840 == 0 else (3840, 1280)
+    with torch.inference_mode():
+        found = FoldedClassifier(layer)(x, [3840 // n for n in resolutions])
+        for n, logits in zip(resolutions, found, strict=True):
+            assert torch.allclose(logits, layer(x, n), rtol=0, atol=1e-12)

@@ -1,0 +1,276 @@
+"""The command for nights of one's own: `stage`."""
+
+import sys
+from pathlib import Path
+
+from sleeplib.cli.common import add_command, number, positive
+from sleeplib.errors import SleeplibError
+
+FORMATS = ("edf", "csv", "fine-csv", "bids", "npz", "yasa", "yasa-json", "statistics")
+_SIGNALS = (".edf", ".rec", ".h5", ".hdf5", ".hea", ".npz")  # files of a folder that may hold a night
+_REPORT = "_report.html"
+_OURS = ("_hypnogram.edf", "_hypnogram.npz")  # what this command has written and does not stage
+# Columns of the table at the end, their headings and decimals.
+_SHOWN = {"night": ("night", 0), "channels": ("channels", 0), "confidence": ("confidence", 2), "TST (min)": ("TST", 1),
+          "SE (%)": ("SE %", 1), "SOL (min)": ("SOL", 1), "WASO_lights_on (min)": ("WASO", 1), "%N1": ("N1 %", 1),
+          "%N2": ("N2 %", 1), "%N3": ("N3 %", 1), "%REM": ("REM %", 1)}  # fmt: skip
+
+
+def add_stage(commands) -> None:
+    """Options of `sleeplib stage`."""
+    command = add_command(commands, "stage", stage, "stage nights of your own: files in, hypnograms out")
+    command.add_argument(
+        "files",
+        nargs="+",
+        type=Path,
+        metavar="FILE",
+        help="recordings (EDF, EDF+, WFDB, HDF5, npz), or folders of them",
+    )
+    command.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="where the results go (default: beside each file)"
+    )
+    command.add_argument(
+        "--format", type=_names, default=["edf", "csv"], metavar="A,B,...",
+        help=f"what to write (default: edf,csv); there are {', '.join(FORMATS)}",
+    )  # fmt: skip
+    command.add_argument("--report", action="store_true", help="write a page of HTML about each night, too")
+    command.add_argument(
+        "--summary",
+        type=Path,
+        metavar="FILE",
+        help="write the table of all nights as .csv or .tsv, with every statistic",
+    )
+    command.add_argument(
+        "--weights", metavar="NAME|PATH",
+        help="what stages (default: the published weights of AnySleep, fetched once; see `sleeplib weights list`)",
+    )  # fmt: skip
+    command.add_argument(
+        "--resolution", type=number(float, 0), default=30.0, metavar="S",
+        help="seconds per stage of the fine formats and the report",
+    )  # fmt: skip
+    command.add_argument(
+        "--arousals", action="store_true", help="tell arousals, from stages of 3.75 s or less"
+    )
+    command.add_argument(
+        "--channels", type=_names, metavar="A,B,...",
+        help="labels of the files, or differences `A - B` (default: all EEG and EOG that can be found)",
+    )  # fmt: skip
+    command.add_argument(
+        "--list-channels", action="store_true", help="only tell what each channel is, and why"
+    )
+    command.add_argument(
+        "--start", metavar="TIME", help="lights off, as 23:10 or in seconds (default: all of the night)"
+    )
+    command.add_argument(
+        "--end", metavar="TIME", help="lights on, as 06:45 or in seconds (default: all of the night)"
+    )
+    command.add_argument("--device", default="cpu", help="torch's name of it, such as cpu or cuda")
+    command.add_argument(
+        "--jobs",
+        type=positive,
+        default=1,
+        help="nights side by side, of which each takes about 1.5 GB of memory",
+    )
+    command.add_argument("--force", action="store_true", help="write over results that are there")
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def stage(a) -> int:
+    """Stage nights of your own: channels are found by themselves, nothing leaves this machine.
+
+    Beside each recording (or in --out) stand the hypnogram as EDF+ annotations and as a table with probabilities.
+    A night that fails does not stop the others; the exit code is then 1.
+    """
+    paths = _expanded(a.files)
+    if a.list_channels:
+        return _list_channels(paths)
+    outputs = _outputs(a, paths)
+    weights, told = _prepared(a)
+    if told:
+        print(f"sleeplib: {_line(told)}", file=sys.stderr)
+    options = {
+        "weights": weights, "resolution": a.resolution, "channels": a.channels, "arousals": a.arousals,
+        "start": a.start, "end": a.end, "device": a.device,
+    }  # fmt: skip
+    from tqdm import tqdm
+
+    from sleeplib.parallel import work
+
+    items = [(path, outputs[path], a.format, a.report, a.force, options) for path in paths]
+    nights, failed = [], 0
+    for path, (night, warned, error) in zip(paths, work(_one, items, a.jobs, desc="staging"), strict=True):
+        for line in [*warned, *([error] if error else [])]:
+            whole = line if str(path) in line else f"{path}: {line}"
+            tqdm.write(f"sleeplib: {_line(whole)}", file=sys.stderr)
+        failed += night is None
+        nights += [] if night is None else [night]
+    _sum_up(a, nights)
+    if failed:
+        print(f"sleeplib: {failed} of {len(paths)} nights failed, told above", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _expanded(files: list[Path]) -> list[Path]:
+    """Files as they are, folders as the recordings in them and below; without our own results and bare hypnograms."""
+    found = []
+    for path in files:
+        inside = sorted(path.rglob("*")) if path.is_dir() else [path]
+        kept = [
+            each
+            for each in inside
+            if not path.is_dir() or (each.suffix.lower() in _SIGNALS and _may_be_a_night(each))
+        ]
+        if not kept:
+            raise SleeplibError(f"{path}: no recordings in this folder; they end in {', '.join(_SIGNALS)}")
+        found += kept
+    return list(dict.fromkeys(found))
+
+
+def _may_be_a_night(path: Path) -> bool:
+    """Whether a file of a folder is to be tried; one that is damaged is, so that it is told."""
+    from sleeplib import readers
+
+    if path.name.endswith(_OURS) or not path.is_file():
+        return False
+    try:
+        return bool(readers.header(path).channels)
+    except SleeplibError:
+        return True
+
+
+def _outputs(a, paths: list[Path]) -> dict[Path, Path]:
+    """The folder of each night's results, once it is sure that nothing there would be lost.
+
+    Raises
+    ------
+    SleeplibError
+        If a format is unknown, two nights would have the same files, or a file exists and --force is not given.
+    """
+    from types import SimpleNamespace
+
+    from sleeplib import export
+    from sleeplib.export.writing import may_write
+
+    folders, taken = {path: a.out or path.parent for path in paths}, {}
+    if a.out and a.out.exists() and not a.out.is_dir():
+        raise SleeplibError(f"{a.out} is no folder; choose another name for --out")
+    for path in paths:
+        files = export.targets(SimpleNamespace(id=path.stem), folders[path], a.format)
+        if "bids" in files:
+            files["sidecar"] = files["bids"].with_suffix(".json")
+        if a.report:
+            files["report"] = _report(folders[path], path.stem)
+        for target in files.values():
+            may_write(target, a.force)
+            if target in folders:
+                raise SleeplibError(f"{target} is a recording to be staged; choose a folder by --out")
+            if taken.setdefault(target, path) != path:
+                raise SleeplibError(
+                    f"{taken[target]} and {path} would both be {target}; stage them into two folders"
+                )
+    if a.summary:
+        may_write(a.summary, a.force)
+        if a.summary.suffix.lower() not in (".csv", ".tsv"):
+            raise SleeplibError(f"{a.summary}: a summary ends in .csv or .tsv")
+    return folders
+
+
+def _report(folder: Path, id: str) -> Path:
+    return folder / (id + _REPORT)
+
+
+def _prepared(a) -> tuple[Path, str]:
+    """The file of weights and what to know about it, after a look at the options that each night shares."""
+    from sleeplib import staging
+
+    staging.stages_per_epoch(a.resolution)
+    weights, told = staging.find_weights(a.weights)
+    staging.load(weights, a.device)
+    return weights, told
+
+
+def _one(path: Path, folder: Path, formats, report: bool, force: bool, options: dict):
+    """Stage a night and write its files: the night without what is large, warnings, and why it failed ("" if not)."""
+    import warnings
+    from dataclasses import replace
+
+    from sleeplib import export, staging
+    from sleeplib.report import report as write_report
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", staging.StagingWarning)
+        try:
+            night = replace(staging.stage(path, **options), id=path.stem)
+            export.write(night, folder, formats, force)
+            if report:
+                write_report(night, _report(folder, night.id), force)
+            night, error = (
+                replace(night, fine=None, per_epoch=1, attention=None, spectrum=None, hertz=None),
+                "",
+            )
+        except SleeplibError as problem:
+            night, error = None, str(problem)
+        except MemoryError:
+            night, error = (
+                None,
+                f"{path}: not enough memory; stage a part of it by --start and --end, or fewer --channels",
+            )
+        except Exception as problem:  # a bug of ours must not cost the other nights
+            night, error = None, f"{path}: an error of sleeplib itself, please report it ({problem!r:.200})"
+    warned = [str(each.message) for each in caught if issubclass(each.category, staging.StagingWarning)]
+    return night, warned, error
+
+
+def _line(text: str) -> str:
+    """A text of which every sign can be printed, on one line: labels and names come from files."""
+    return "".join(sign if sign.isprintable() else " " for sign in text)
+
+
+def _sum_up(a, nights: list) -> None:
+    if not nights:
+        return
+    from sleeplib import export
+
+    table = export.summary_table(nights)
+    shown = {head: table[name].round(digits) for name, (head, digits) in _SHOWN.items() if name in table}
+    rows = [list(shown), *([f"{cell}" for cell in row] for row in zip(*shown.values(), strict=True))]
+    _print_table(rows)
+    if a.summary:
+        print(f"table in {export.summary(nights, a.summary, a.force)}")
+
+
+def _print_table(rows: list[list[str]]) -> None:
+    """Print rows of texts in columns."""
+    rows = [[_line(text) for text in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(text.ljust(n) for text, n in zip(row, widths, strict=True)).rstrip())
+
+
+def _list_channels(paths: list[Path]) -> int:
+    """Print what each channel of the files is, what of it a network would be shown, and why."""
+    from sleeplib import labels, readers
+
+    failed = 0
+    for path in paths:
+        try:
+            header = readers.header(path)
+        except SleeplibError as error:
+            failed += 1
+            print(f"sleeplib: {_line(str(error))}", file=sys.stderr)
+            continue
+        print(f"{_line(str(path))}: {len(header.channels)} channels")
+        rows = [["label", "role", "electrode", "reference", "Hz", "unit", "used", "why"]]
+        for r in labels.table(header):
+            named = r.label, r.role, r.electrode, r.reference
+            rows.append([*named, f"{r.rate:g}", r.unit, "yes" if r.used else "no", r.why])
+        _print_table(rows)
+        shown = ", ".join(f"{d.name} ({d.role})" for d in labels.derivations(header))
+        print(f"shown to the network: {_line(shown) or 'nothing; name channels by --channels'}\n")
+    return 1 if failed else 0
+
+
+COMMANDS = (add_stage,)

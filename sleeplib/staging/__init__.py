@@ -1,0 +1,177 @@
+"""A file, a `Recording` or MNE's `Raw` in, a staged night out: the door for nights of one's own."""
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+
+from sleeplib import inference
+from sleeplib.analysis import arousals as short_wake
+from sleeplib.cohorts.channels import Montage
+from sleeplib.errors import SleeplibError
+from sleeplib.models.usleep import NightNetwork
+from sleeplib.preparation import ANYSLEEP, Preparation
+from sleeplib.staged import Staged
+from sleeplib.stages import EPOCH_SECONDS, RESOLUTIONS, STAGES, W
+from sleeplib.staging.channels import choose, left_out, rows
+from sleeplib.staging.networks import StagingWarning, find_weights, load, posteriors
+from sleeplib.staging.sources import Night, opened, part, span
+
+__all__ = ["StagingWarning", "find_weights", "stage", "stages_per_epoch"]
+
+AROUSALS_AT = 8  # stages per epoch, of 3.75 s; shorter ones tell arousals hardly better (AnySleep, figure 2c)
+WINDOW = 35  # epochs of a window of attention, as in training
+
+
+def stage(
+    source, weights=None, resolution: float = EPOCH_SECONDS, channels: Sequence[str] | None = None,
+    arousals: bool = False, start: float | str | None = None, end: float | str | None = None, device: str = "cpu",
+) -> Staged:  # fmt: skip
+    """Stage a night: a file of any kind that `readers` know, a `Recording`, or an `mne.io.Raw`.
+
+    Parameters
+    ----------
+    weights : name or path, or a network, optional
+        By default the published weights of AnySleep, fetched once; see `find_weights`.
+    resolution : float
+        Seconds per stage; 30 s hold a whole number of them, which divides 3840.
+    channels : list of str, optional
+        Labels of the file or differences "A - B" to look at; by default all EEG and EOG channels that `labels` finds.
+    arousals : bool
+        Whether to tell arousals from the stages; if these are longer than 3.75 s, from stages of 3.75 s.
+    start, end : float or str, optional
+        In seconds from the start of the recording, or by the clock: "23:10", "23:10:30".
+    device : str
+        Torch's name of it.
+
+    Returns
+    -------
+    Staged
+        Epochs that a gap of the recording touches have no stage.
+
+    Raises
+    ------
+    SleeplibError
+        If the file cannot be read, no channel can be used, or an option does not fit. `StagingWarning` tells what a
+        result may suffer from.
+    """
+    per_epoch = stages_per_epoch(resolution)
+    network = load(weights, device)
+    night = opened(source)
+    begin, stop = span(night.header, start, end)
+    if isinstance(network, NightNetwork):
+        return _by_night_network(network, night, per_epoch, channels, arousals, begin, stop)
+    if per_epoch != 1 or arousals:
+        raise SleeplibError(f"{network.about['title']} gives stages of 30 s without arousals; take AnySleep")
+    return _by_sequences(network, night, channels, begin, stop)
+
+
+def stages_per_epoch(resolution: float) -> int:
+    """Stages per 30 s, for so many seconds per stage.
+
+    Raises
+    ------
+    SleeplibError
+        If no whole number of them that divides 3840 fills 30 s, naming the nearest possible lengths.
+    """
+    finest = RESOLUTIONS[-1]
+    possible = [n for n in range(1, finest + 1) if finest % n == 0]
+    wanted = EPOCH_SECONDS / resolution if resolution > 0 else np.inf
+    near = min(possible, key=lambda n: abs(n - wanted))
+    if not abs(near - wanted) < 1e-3 * near:
+        around = (
+            max((n for n in possible if n < wanted), default=1),
+            min((n for n in possible if n > wanted), default=finest),
+        )
+        told = " or ".join(dict.fromkeys(f"{EPOCH_SECONDS / n:.7g}" for n in around))
+        raise SleeplibError(
+            f"stages of {resolution:g} s do not fill 30 s as a number that divides 3840; take {told} s"
+        )
+    return near
+
+
+def _by_night_network(
+    network, night: Night, per_epoch: int, channels, arousals: bool, begin: float, stop: float
+) -> Staged:
+    """A night staged by AnySleep, its variants or U-Sleep, all resolutions and the attention in one go."""
+    header = night.header
+    preparation = getattr(network, "preparation", None) or Preparation(**ANYSLEEP)
+    shown = choose(header, channels, night.bad)
+    reasons = left_out(header, shown, channels, night.bad)
+    found = list(rows(night, shown, preparation, begin, stop))
+    alive = [row for row in found if not row.dead]
+    if not alive:
+        told = f"{header.id}: {found[0].dead} in every channel that could be shown: do not trust its stages"
+        warnings.warn(told, StagingWarning, stacklevel=3)
+    kept = alive or [row for row in found if len(row.x)]
+    reasons |= {row.shown.name: row.dead for row in found if row.dead and alive}
+    size = round(EPOCH_SECONDS * preparation.rate)
+    n = min((len(row.x) for row in kept), default=0) // size
+    if n < 1:
+        raise SleeplibError(f"{header.id}: less than an epoch of 30 s in its signals")
+    x, faults = (
+        np.empty((len(kept), n * size), np.float32),
+        {row.shown.name: row.faults for row in found if row.faults},
+    )
+    names, kinds = [row.shown.name for row in kept], [row.shown.role for row in kept]
+    spectrum, drawn = next(
+        ((row.spectrum[:n], row.shown.name) for row in reversed(kept) if row.spectrum is not None), (None, "")
+    )
+    for i, row in enumerate(kept):
+        x[i] = row.x[: n * size]
+    del found, alive, kept, row  # the signals are in x; the network needs the memory
+    unscored = _touched(header.gaps, begin, n)
+    fine = per_epoch if per_epoch >= AROUSALS_AT or not arousals else AROUSALS_AT
+    at, attention = posteriors(network, x, kinds, sorted({1, per_epoch, fine}), WINDOW * size)
+    for found in at.values():
+        found[np.repeat(unscored, len(found) // n)] = 1 / len(STAGES)  # nobody knows
+    if spectrum is not None:
+        spectrum[unscored] = np.nan
+    return Staged(
+        header.id, at[1], network.about, begin, header.start, header.subject, per_epoch,
+        fine=at[per_epoch] if per_epoch > 1 else None,
+        arousals=_arousals(at[fine], fine, unscored) if arousals else None,
+        arousal_seconds=EPOCH_SECONDS / fine if arousals else None,
+        channels=names, left_out=reasons, faults=faults,
+        attention=attention, attention_seconds=WINDOW * EPOCH_SECONDS,
+        spectrum=spectrum, hertz=None if spectrum is None else np.arange(spectrum.shape[1]) / 2, spectrum_channel=drawn,
+        unscored=unscored if unscored.any() else None,
+    )  # fmt: skip
+
+
+def _arousals(fine: np.ndarray, per_epoch: int, unscored: np.ndarray) -> np.ndarray:
+    """Arousals (n, 2) in seconds from the first epoch; a gap counts as wake, which is too long to be one."""
+    stages = np.where(np.repeat(unscored, per_epoch), W, fine.argmax(1))
+    return short_wake.detect(stages, per_epoch)
+
+
+def _touched(gaps, begin: float, n: int) -> np.ndarray:
+    """Mask (n,) of the epochs that a gap touches."""
+    starts = begin + EPOCH_SECONDS * np.arange(n)
+    mask = np.zeros(n, bool)
+    for onset, duration in gaps:
+        mask |= (starts + EPOCH_SECONDS > onset) & (starts < onset + duration)
+    return mask
+
+
+def _by_sequences(network, night: Night, channels, begin: float, stop: float) -> Staged:
+    """A night staged by a network of sequences of epochs, which takes the channels of its own montage."""
+    header = night.header
+    montage = network.preparation.montage or inference.PAPER_MONTAGE
+    if channels is not None:
+        if len(channels) != len(montage):
+            raise SleeplibError(
+                f"{network.about['title']} takes {len(montage)} channels: {', '.join(montage)}"
+            )
+        montage = dict(zip(montage, channels, strict=True))
+    terms = [list(derived.terms) for derived in Montage({}, header).roles(montage)]
+    names = list(dict.fromkeys(label for each in terms for label in each))
+    recording = part(night.read(names), names, begin, stop)
+    found = inference.stage(recording, network, montage=montage)
+    unscored = _touched(header.gaps, begin, len(found))
+    found[unscored] = 1 / len(STAGES)
+    return Staged(
+        header.id, found, network.about, begin, header.start, header.subject, channels=[" - ".join(t) for t in terms],
+        left_out={name: "not in the network's montage" for name in header.channels if name not in names},
+        unscored=unscored if unscored.any() else None,
+    )  # fmt: skip

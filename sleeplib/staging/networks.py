@@ -1,0 +1,210 @@
+"""Weights by name or path in, a network out; a night's signals in, posteriors and attention out.
+
+Shapes: C channels, T samples at 128 Hz, N stages, M attention modules, K windows.
+"""
+
+import warnings
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sleeplib import inference
+from sleeplib.errors import SleeplibError
+from sleeplib.inference.nights import Night, checked, night_of
+from sleeplib.models import published
+from sleeplib.models import weights as files
+from sleeplib.models.anysleep import AnySleep, EarlyFusion, LateFusion
+from sleeplib.models.folded import FOLD
+from sleeplib.results import committed_folder, data_folder
+
+DEMO = "any/anysleep-0"
+_TITLES = {"anysleep": "AnySleep", "anysleep-early": "AnySleep, early fusion", "anysleep-late": "AnySleep, late fusion",
+           "usleep": "U-Sleep", "seqsleepnet": "SeqSleepNet"}  # fmt: skip
+
+
+class StagingWarning(UserWarning):
+    """Something about a night or its network that readers of its stages should know."""
+
+
+def find_weights(weights: str | Path | None = None) -> tuple[Path, str]:
+    """The file of some weights, and what to know about the choice ("" if nothing).
+
+    A name is one of `sleeplib weights list`; published weights that are not here are fetched and verified. Without a
+    name they are `published.DEFAULT` or, where these cannot be had, weights that know simulated nights only.
+
+    Raises
+    ------
+    SleeplibError
+        If there are none of that name, or they cannot be fetched.
+    """
+    own = committed_folder().parent / "weights"
+    if weights is None:
+        try:
+            return _published(published.DEFAULT), ""
+        except SleeplibError as error:
+            demo = _file(own / DEMO)
+            if demo is None:  # an installed package has none
+                raise
+            return (
+                demo,
+                f"{error}. {DEMO} stages instead, which has seen simulated nights only: a demonstration",
+            )
+    for path in (Path(weights), own / weights):
+        if found := _file(path):
+            return found, ""
+    if str(weights) in published.catalogue():
+        return _published(str(weights)), ""
+    raise SleeplibError(
+        f"no weights {str(weights)!r}; give a .safetensors file with its card beside it, or a name of "
+        "`sleeplib weights list`"
+    )
+
+
+def _published(name: str) -> Path:
+    folder = data_folder() / "weights"
+    try:
+        report = published.fetch([name], folder, timeout=10.0, retries=1, backoff=0.5)
+    except OSError as error:
+        raise SleeplibError(
+            f"{error.filename or folder}: {error.strerror}; name a folder in SLEEPLIB_DATA"
+        ) from error
+    if report.failed:
+        raise SleeplibError(
+            f"the published weights {name} are not here ({report.failed[name]}); `sleeplib weights fetch {name}` "
+            f"brings them to {folder}"
+        )
+    return folder / f"{name}.safetensors"
+
+
+def _file(path: Path) -> Path | None:
+    """The file of these weights, or the only one of this folder."""
+    if path.is_dir():
+        found = list(path.glob("*.safetensors"))
+        return found[0] if len(found) == 1 else None
+    path = path.with_suffix(".safetensors") if path.suffix == ".json" else path
+    path = (
+        path if path.suffix == ".safetensors" or not path.name else path.with_name(path.name + ".safetensors")
+    )
+    return path if path.is_file() else None
+
+
+def load(weights, device: str = "cpu"):
+    """A network on its device, ready to stage; `about` says what it is, as `Staged.network` has it.
+
+    Parameters
+    ----------
+    weights : as for `find_weights`, or a network
+
+    Raises
+    ------
+    SleeplibError
+        As `find_weights` and `models.weights.load`, or if there is no such device.
+    """
+    network, path = weights, None
+    if not isinstance(weights, torch.nn.Module):
+        path, told = find_weights(weights)
+        network = files.load(path)
+        if told:
+            warnings.warn(told, StagingWarning, stacklevel=3)
+    network.about = _about(network, path)
+    try:
+        return network.to(torch.device(device))
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise SleeplibError(f"device {device!r} cannot be used ({reason}); choose cpu or cuda") from error
+
+
+def _about(network, path: Path | None) -> dict:
+    card = getattr(network, "card", None) or {}
+    kind = card.get("network", type(network).__name__)
+    title, sites = _TITLES.get(kind, kind), card.get("cohorts")
+    sites = list(sites.values()) if isinstance(sites, dict) and sites else [card]
+    simulated = all(isinstance(site, dict) and bool(site.get("simulated")) for site in sites)
+    if "source" in card:
+        title += ", with the weights that its authors published"
+    elif simulated:
+        title += ", trained on simulated nights only"
+    versions = card.get("versions")
+    return {
+        "name": kind if path is None else path.parent.name if path.stem == kind else path.stem,
+        "title": title,
+        "simulated": simulated,
+        "licence": str(card.get("licence", "")),
+        "sha256": str(card.get("sha256", "")),
+        "version": str(versions.get("sleeplib", "")) if isinstance(versions, dict) else "",
+    }
+
+
+def posteriors(
+    network, x: np.ndarray, kinds, resolutions, window: int
+) -> tuple[dict[int, np.ndarray], np.ndarray | None]:
+    """Posteriors (N, 5) at each resolution and the attention (K, C) in windows of so many samples, in one pass.
+
+    Parameters
+    ----------
+    x : array (C, T), prepared
+    kinds : C times "EEG" or "EOG"
+
+    Returns
+    -------
+    The attention is the mean over the modules, None for U-Sleep.
+
+    Raises
+    ------
+    SleeplibError
+        If U-Sleep lacks a channel, or the network's numbers are not finite.
+    """
+    attention = None
+    if isinstance(network, AnySleep | EarlyFusion | LateFusion):
+        with night_of(network) as night:
+            watched = Watched(network, night.unet.pool, window)
+            found = [each.softmax(-1) for each in watched.logits(checked(network, x), resolutions)]
+        attention = watched.windows()
+    else:
+        found = inference.posteriors_at(network, x, resolutions, kinds)
+    if isinstance(network, EarlyFusion):
+        pieces = [x[:, first : first + window] for first in range(0, x.shape[1], window)]
+        attention = torch.stack([inference.attention(network, piece).mean(0) for piece in pieces]).numpy()
+    if not all(each.isfinite().all() for each in found):
+        raise SleeplibError("the network's posteriors are not finite; its weights are damaged or do not fit")
+    return {n: each.float().numpy() for n, each in zip(resolutions, found, strict=True)}, attention
+
+
+class Watched(Night):
+    """A `Night` that also keeps what its attention modules say of each channel in windows of the night."""
+
+    def __init__(self, network, pool, window: int):
+        super().__init__(network, pool)
+        self.window, self.scores = window, []
+
+    def scored_maps(self, signal: Tensor) -> Iterator[tuple[float, Tensor]]:
+        """As those of `Night`; the scores of windows (M, K) are kept."""
+        found = []
+        for score, maps in super().scored_maps(signal):
+            found.append(self._windowed(len(found), maps, signal.shape[-1]))
+            yield score, maps
+        self.scores.append(torch.stack(found))
+
+    def _windowed(self, module: int, maps: Tensor, samples: int) -> Tensor:
+        """Scores (K,) of a module; maps are (T / 4, 4 * F) or (1, F, T), see `inference.unet`."""
+        steps = maps if maps.dim() == 2 else maps[0].T
+        edges = [
+            min(first * len(steps) // samples, len(steps) - 1) for first in range(0, samples, self.window)
+        ]
+        pieces = [steps[a : max(b, a + 1)] for a, b in pairwise([*edges, len(steps)])]
+        if isinstance(self.network, LateFusion):
+            return torch.stack([
+                self.network.fusion.logits(piece.T[None, None]).flatten()[module] for piece in pieces
+            ]).cpu()  # fmt: skip
+        means = torch.stack([piece.mean(0) for piece in pieces])  # (K, F) or (K, 4 * F)
+        if maps.dim() == 2:
+            means = means.unflatten(1, (FOLD, -1)).mean(1)
+        return self.network.fusions[module].scores(means).cpu()
+
+    def windows(self) -> np.ndarray | None:
+        """Weights (K, C) of the channels, the mean over modules."""
+        return torch.stack(self.scores).float().softmax(0).mean(1).T.numpy() if self.scores else None
