@@ -147,7 +147,7 @@ def true_stages(name, i, nth, n_hours):
 def features_of(stages):
     """Triplets of each resolution, and the statistics of the night."""
     counts = {n: traits.triplets(x, n, stages[1]) for n, x in stages.items()}
-    return counts, traits.sleep_statistics(stages[1])
+    return counts, traits.statistics_of_a_night(stages[1])
 
 
 def simulated(name, i, nth=0, n_hours=None):
@@ -219,6 +219,7 @@ def study(nights, tasks=tuple(TASKS), **rule):
             "forests": said,
             "simple": plain,
             "of": (label, person, task),
+            "blocks": [len(rows) for rows in next(iter(by.values()))],
         }
     return found
 
@@ -242,7 +243,9 @@ def scored(found):
         of, metric = x["of"], "rmse" if task == "age" else "macro_f1"
         ways = {
             **{
-                (f"triplets, {seconds(n)}", "model"): traits.score(p, *of)
+                (f"triplets, {seconds(n)}", "model"): traits.score(
+                    p, *of, blocks=x["blocks"]
+                )
                 for n, p in x["forests"].items()
             },
             ("statistics of the night, linear", "baseline"): traits.score(
@@ -344,7 +347,10 @@ def curve(found):
             list(x["forests"]),
             *traits.summary(
                 np.stack(
-                    [traits.scores(p, *x["of"]) for p in x["forests"].values()]
+                    [
+                        traits.scores(p, *x["of"], blocks=x["blocks"])
+                        for p in x["forests"].values()
+                    ]
                 )[None]
             ),
         )
@@ -377,7 +383,12 @@ panels(
 lines = {}
 for n in per_epoch[1:]:
     changes = [
-        traits.change(x["forests"][n], x["forests"][1], *x["of"])
+        traits.change(
+            x["forests"][n],
+            x["forests"][1],
+            *x["of"],
+            blocks=x["blocks"],
+        )
         for x in from_truth.values()
     ]
     counted = np.concatenate([counts[n] for _, counts, _ in truth]).sum(1)
@@ -482,7 +493,7 @@ for task in first:
     values = np.stack(
         [
             [
-                traits.scores(p, *x[task]["of"])
+                traits.scores(p, *x[task]["of"], blocks=x[task]["blocks"])
                 for p in x[task]["forests"].values()
             ]
             for x in from_networks.values()

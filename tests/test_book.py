@@ -31,7 +31,8 @@ MODULES = (
 )  # fmt: skip
 CHAPTERS = [
     "sleep_and_its_stages", "what_a_night_of_data_is", "real_nights", "staging_one_epoch", "staging_a_sequence",
-    "the_family_of_stagers", "how_good_is_a_stager", "how_well_do_experts_agree", "what_the_tables_teach", "any_channels",
+    "the_family_of_stagers", "how_good_is_a_stager", "how_well_do_experts_agree", "what_the_tables_teach",
+    "any_channels",
     "many_cohorts", "what_channels_are_worth", "below_thirty_seconds", "from_sequences_to_people",
 ]  # fmt: skip
 

@@ -27,7 +27,7 @@ def test_triplets_are_those_of_the_networks_stages(nights, store, path):  # noqa
         assert list(counts) == list(WANTED)
         for n in WANTED:
             assert np.array_equal(counts[n], traits.triplets(by[n], n, by[1]))
-        assert np.array_equal(numbers, traits.sleep_statistics(by[1]))
+        assert np.array_equal(numbers, traits.statistics_of_a_night(by[1]))
 
 
 def test_what_is_kept_comes_back_and_only_with_its_weights(nights, path, tmp_path):  # noqa: F811

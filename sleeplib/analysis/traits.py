@@ -97,7 +97,6 @@ def statistics_of_a_night(stages_30s) -> np.ndarray:
     return np.array([report[name] * unit for name, unit in _REPORTED.items()])
 
 
-sleep_statistics = statistics_of_a_night  # as it was called before
 
 
 @dataclass(frozen=True)

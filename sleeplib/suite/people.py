@@ -2,7 +2,7 @@
 
 To stage a hundred nights takes longer than to learn from them, so what was counted can be kept in a file. A night is a
 tuple: a dict that says who slept (`person`, `cohort`, `age` in years, `sex` and `apnea` as 0 or 1, None where it is not
-known), a dict of stages per epoch to triplets `(blocks, 80)`, and `traits.sleep_statistics` of its 30-s stages.
+known), a dict of stages per epoch to triplets `(blocks, 80)`, and `traits.statistics_of_a_night` of its 30-s stages.
 """
 
 import hashlib
@@ -45,7 +45,7 @@ def count(
         "sex": {"F": 0.0, "M": 1.0}.get(subject["sex"]),
         "apnea": float(store.cohort == HEALTHY) if store.cohort in DOD else None,
     }
-    return who, {n: traits.triplets(by[n], n, by[1]) for n in wanted}, traits.sleep_statistics(by[1])
+    return who, {n: traits.triplets(by[n], n, by[1]) for n in wanted}, traits.statistics_of_a_night(by[1])
 
 
 def staged(
