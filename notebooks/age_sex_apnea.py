@@ -539,7 +539,7 @@ changes(first, nights)
 # %% [markdown]
 # What the network says finer than a second cannot be told from the true states, which count next to nothing
 # there. If it tells something of a person all the same, then it is the *network's* doubt that does: where
-# the EEG is between two stages, its stages flicker, and the EEG of an old person, of a man or of a
+# the EEG is between two stages, its stages flicker, and the EEG of an old person or of a
 # broken night is so elsewhere and at other times. That is a finding about signals, not about the speed
 # of sleep.
 

@@ -91,7 +91,7 @@ scorer = "me"  # whose name the corrected night has
 out = ""  # folder for the results; empty: one that is removed afterwards
 force = False  # write over what is there
 most = 8  # channels that are left out in turn
-jobs = 2  # processes side by side
+jobs = 1  # processes side by side
 
 # %% [markdown]
 # ## A file
@@ -198,7 +198,7 @@ figure, axes = plt.subplots(
 )
 for axis, (name, each) in zip(axes, rows, strict=False):
     plotting.hypnogram(each, start=night.begins, ax=axis).set(
-        xlabel="", title=f"{name} ({kind})"
+        xlabel="", title=name if "simulated" in name else f"{name} ({kind})"
     )
 density = plotting.hypnodensity(
     night.posteriors, start=night.begins, ax=axes[-2]
@@ -326,7 +326,7 @@ listed = pd.DataFrame(
     ]
     or [{"epoch": None}]
 ).set_index("epoch")
-print(f"{more} more sequences are not listed" if more else "that is all")
+print(f"{kind}: {len(worth)} epochs listed, {more} more strange sequences not")
 listed
 
 # %%
@@ -502,8 +502,9 @@ for k, (label, marker, colour) in enumerate(styles):
     kappas = with_all[k * len(names) : (k + 1) * len(names)]
     if len(kappas):
         axis.plot(kappas, y, marker, color=colour, ls="", label=label)
+chance = by_channels["kappa with all"].iloc[-1]
 axis.axvline(
-    by_channels["kappa with all"].iloc[-1],
+    chance,
     color="#888888",
     ls=":",
     label="chance",
@@ -512,7 +513,7 @@ axis.set(
     yticks=y,
     yticklabels=names,
     xlabel="kappa with the result from all channels",
-    xlim=(min(-0.05, *with_all) - 0.02, 1.02),
+    xlim=(min(0, chance, *with_all) - 0.03, 1.03),
     ylim=(len(names) - 0.5, -0.5),
 )
 axis.set_title(f"Each channel, alone and left out ({kind}, one night)")
@@ -574,7 +575,7 @@ some = ["TST", "SE", "SOL", "WASO_lights_on", "Lat_REM_sleep", "awakenings"]
 some += ["%N1", "%N2", "%N3", "%REM", "SSI"]
 pd.DataFrame(
     {
-        f"{s} ({before[s].unit})" if before[s].unit else s: {
+        s if s[0] == "%" else f"{s} ({before[s].unit or 'number'})": {
             "before": before[s].value,
             "after": after[s].value,
         }
@@ -583,6 +584,10 @@ pd.DataFrame(
 ).T.round(1)
 
 # %% [markdown]
+# A latency hangs on one epoch, the first of its stage; a share hangs on all of them. That is why a
+# correction of a dozen epochs may leave the shares as they are and move a latency by half an hour,
+# and why latencies deserve the first look.
+#
 # Was it worth it to look where the list says? The same number of epochs, drawn at random and
 # corrected by the same expert, is the baseline.
 

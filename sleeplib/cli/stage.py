@@ -91,6 +91,8 @@ def stage(a) -> int:
     weights, told = _prepared(a)
     if told:
         print(f"sleeplib: {_line(told)}", file=sys.stderr)
+    if a.arousals and a.resolution > 3.75:
+        print("arousals are told from stages of 3.75 s")
     options = {
         "weights": weights, "resolution": a.resolution, "channels": a.channels, "arousals": a.arousals,
         "start": a.start, "end": a.end, "device": a.device,
@@ -99,7 +101,7 @@ def stage(a) -> int:
 
     from sleeplib.parallel import work
 
-    items = [(path, outputs[path], a.format, a.report, a.force, options) for path in paths]
+    items = [(path, outputs[path], a.format, a.report, options) for path in paths]
     nights, failed = [], 0
     for path, (night, warned, error) in zip(paths, work(_one, items, a.jobs, desc="staging"), strict=True):
         for line in [*warned, *([error] if error else [])]:
@@ -192,36 +194,46 @@ def _prepared(a) -> tuple[Path, str]:
     return weights, told
 
 
-def _one(path: Path, folder: Path, formats, report: bool, force: bool, options: dict):
-    """Stage a night and write its files: the night without what is large, warnings, and why it failed ("" if not)."""
+def _one(path: Path, folder: Path, formats, report: bool, options: dict):
+    """Stage a night and write its files: the night, warnings, and why it failed ("" if it did not)."""
     import warnings
+
+    from sleeplib.staging import StagingWarning
+
+    night, error = None, ""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", StagingWarning)
+        try:
+            night = _made(path, folder, formats, report, options)
+        except SleeplibError as problem:
+            error = str(problem)
+        except OSError as problem:
+            reason = (problem.strerror or str(problem)).lower()
+            error = f"{path}: {problem.filename or folder} cannot be used ({reason}); choose another --out"
+        except MemoryError:
+            error = f"{path}: not enough memory; stage a part of it by --start and --end, or fewer --channels"
+        except Exception as problem:  # a bug of ours must not cost the other nights
+            error = f"{path}: an error of sleeplib itself, please report it ({problem!r:.200})"
+    return night, [str(each.message) for each in caught if issubclass(each.category, StagingWarning)], error
+
+
+def _made(path: Path, folder: Path, formats, report: bool, options: dict):
+    """A night whose files are all written, or none of them; without what is large and no table needs."""
+    import tempfile
     from dataclasses import replace
 
     from sleeplib import export, staging
     from sleeplib.report import report as write_report
 
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", staging.StagingWarning)
-        try:
-            night = replace(staging.stage(path, **options), id=path.stem)
-            export.write(night, folder, formats, force)
-            if report:
-                write_report(night, _report(folder, night.id), force)
-            night, error = (
-                replace(night, fine=None, per_epoch=1, attention=None, spectrum=None, hertz=None),
-                "",
-            )
-        except SleeplibError as problem:
-            night, error = None, str(problem)
-        except MemoryError:
-            night, error = (
-                None,
-                f"{path}: not enough memory; stage a part of it by --start and --end, or fewer --channels",
-            )
-        except Exception as problem:  # a bug of ours must not cost the other nights
-            night, error = None, f"{path}: an error of sleeplib itself, please report it ({problem!r:.200})"
-    warned = [str(each.message) for each in caught if issubclass(each.category, staging.StagingWarning)]
-    return night, warned, error
+    night = replace(staging.stage(path, **options), id=path.stem)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".sleeplib-", dir=folder) as made:
+        export.write(night, made, formats)
+        if report:
+            write_report(night, _report(Path(made), night.id))
+        for file in Path(made).iterdir():
+            file.replace(folder / file.name)
+    return replace(night, fine=None, per_epoch=1, attention=None, spectrum=None, hertz=None)
 
 
 def _line(text: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sleeplib import inference
+from sleeplib import Hypnogram, inference  # noqa: F401, the first of them draws itself once it is imported so
 from sleeplib.analysis import arousals as short_wake
 from sleeplib.cohorts.channels import Montage
 from sleeplib.errors import SleeplibError

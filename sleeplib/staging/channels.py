@@ -41,7 +41,7 @@ def choose(header: Header, names: Sequence[str] | None = None, bad=frozenset()) 
         If there is no EEG or EOG channel, or none of a name.
     """
     if names is not None:
-        return [_named(header, name) for name in dict.fromkeys(names)]
+        return list({d.labels: d for d in (_named(header, name) for name in names)}.values())
     found = [d for d in labels.derivations(header) if not bad & set(d.labels)]
     eyes = [d for d in found if d.role == "EOG"][_MOST_EOG:]
     found = [d for d in found if d not in eyes]
@@ -120,7 +120,10 @@ def rows(
     for group in _groups(shown, sizes):
         recording = night.read(list(dict.fromkeys(label for d in group for label in d.labels)))
         for d in group:
-            row = _row(recording, d, prepared, begin, min(stop, longest), seen is None or _sight(d) < seen)
+            with np.errstate(over="ignore", invalid="ignore"):  # values beyond all sense are clipped
+                row = _row(
+                    recording, d, prepared, begin, min(stop, longest), seen is None or _sight(d) < seen
+                )
             seen = seen if row.spectrum is None else _sight(d)
             yield row
 
@@ -162,8 +165,7 @@ def _row(
     faults = [f"not a number {lost:.1%}"] * (lost > 0) + quality.faults(measured, cut.units[0])
     dead = f"flat in {measured['flat']:.0%} of the night" if measured["flat"] > _DEAD else ""
     y = preparation.at_rate(x, rate, d.role, prepared)
-    with np.errstate(over="ignore", invalid="ignore"):  # values beyond all sense are clipped
-        scaled = np.nan_to_num(preparation.scaled(y, prepared, cut.gaps), copy=False)
+    scaled = np.nan_to_num(preparation.scaled(y, prepared, cut.gaps), copy=False)
     spectrum = _spectrum(y, prepared.rate, rate) if draw and not dead else None
     return Row(d, scaled, spectrum, faults, dead)
 

@@ -160,7 +160,7 @@ def posteriors(
     """
     attention = None
     if isinstance(network, AnySleep | EarlyFusion | LateFusion):
-        with night_of(network) as night:
+        with night_of(network) as night, np.errstate(invalid="ignore"):
             watched = Watched(network, night.unet.pool, window)
             found = [each.softmax(-1) for each in watched.logits(checked(network, x), resolutions)]
         attention = watched.windows()
