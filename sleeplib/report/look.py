@@ -7,7 +7,7 @@ import numpy as np
 
 from sleeplib.report.tables import per_cent
 from sleeplib.staged import Staged
-from sleeplib.stages import N3, REM, STAGES, W
+from sleeplib.stages import N3, REM, STAGES, UNSCORED, W
 
 MOST = 12  # entries: what a person looks at, and what a printed page holds
 _OF_A_KIND = 4  # entries of one rule of sequence, so that one rule does not fill the list
@@ -36,7 +36,8 @@ def worth(night: Staged) -> tuple[list[dict], int]:
             why.setdefault(epoch, []).append(reason)
     kept = dict(sorted(why.items(), key=lambda item: -len(item[1]))[: MOST - 2])
     more = len(set(np.concatenate(odd).tolist()) - set(kept))
-    for epoch in doubtful(night.posteriors, MOST):
+    known = night.posteriors if night.unscored is None else np.where(night.unscored[:, None], 1, night.posteriors)
+    for epoch in doubtful(known, MOST):
         if len(kept) < MOST or epoch in kept:
             kept.setdefault(epoch, []).append("among the least certain")
     return [_entry(night.posteriors, epoch, kept[epoch]) for epoch in sorted(kept)], more
@@ -44,7 +45,7 @@ def worth(night: Staged) -> tuple[list[dict], int]:
 
 def early_rem(stages) -> np.ndarray:
     """The first epoch of REM, if it is within 15 min of the first of sleep."""
-    asleep, rem = np.flatnonzero(stages != W), np.flatnonzero(stages == REM)
+    asleep, rem = np.flatnonzero((stages != W) & (stages != UNSCORED)), np.flatnonzero(stages == REM)
     return rem[:1] if rem.size and rem[0] - asleep[0] < _EARLY else rem[:0]
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from sleeplib.plotting import COLOURS, LEVEL
 from sleeplib.report.tables import clock, per_cent, short
 from sleeplib.staged import Staged
-from sleeplib.stages import EPOCH_SECONDS, STAGES
+from sleeplib.stages import EPOCH_SECONDS, STAGES, UNSCORED
 
 MOST_STAGES = 16_384  # of a fine hypnogram: 8 h at 1.9 s; more could not be told apart on a screen
 MOST_LANES = 12  # of attention; of more channels, those that are looked at most
@@ -70,7 +70,10 @@ def fine_stages(night: Staged) -> tuple[np.ndarray | None, int]:
     keep = max(
         (s for s in range(1, most + 1) if most % s == 0 and (s == 1 or n * s <= MOST_STAGES)), default=1
     )
-    return night.fine.reshape(n * keep, most // keep, len(STAGES)).mean(1).argmax(1), keep
+    stages = night.fine.reshape(n * keep, most // keep, len(STAGES)).mean(1).argmax(1)
+    if night.unscored is not None:
+        stages[np.repeat(night.unscored, keep)] = UNSCORED
+    return stages, keep
 
 
 def channel_names(night: Staged) -> list[str]:
@@ -93,9 +96,13 @@ def _runs(values) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _line(values) -> str:
-    """A step line through values (N,): the `d` of a path."""
-    _, stops, levels = _runs(values)
-    return f"M0 {levels[0]:g}" + "".join(f"V{y:g}H{x}" for x, y in zip(stops, levels, strict=True))
+    """A step line through values (N,): the `d` of a path; it stops where they are not known (NaN)."""
+    path, reached = "", -1
+    for first, stop, y in zip(*_runs(values), strict=True):
+        if np.isfinite(y):
+            path += f"V{y:g}H{stop}" if first == reached else f"M{first} {y:g}H{stop}"
+            reached = stop
+    return path
 
 
 def _area(values, floor: float, edges=None) -> str:
@@ -119,7 +126,8 @@ def _row(id: str, title: str, says: str, height: int, print: int, box: float, bo
 
 def _steps_of(stages, per_epoch: int) -> tuple[str, list]:
     """A hypnogram as a grey line and a bar of its colour for each bout, and its labels."""
-    height = np.array([max(LEVEL.values()) - LEVEL[name] + 0.5 for name in STAGES])
+    height = np.full(UNSCORED + 1, np.nan)
+    height[: len(STAGES)] = [max(LEVEL.values()) - LEVEL[name] + 0.5 for name in STAGES]
     first, stop, stage = _runs(stages)
     bars = "".join(
         f'<path d="{"".join(f"M{a} {height[k]:g}H{b}" for a, b, s in zip(first, stop, stage, strict=True) if s == k)}"'

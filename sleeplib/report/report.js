@@ -73,8 +73,8 @@
   function words(where) {
     const epoch = Math.floor(where), p = night.posteriors[epoch];
     const told = [clock(night.fine ? Math.floor(where * night.per_epoch) / night.per_epoch : epoch, true),
-      `epoch ${epoch + 1} of ${n}`, names[night.stages[epoch]]];
-    if (night.fine) told.push("fine: " + names[night.fine[Math.floor(where * night.per_epoch)]]);
+      `epoch ${epoch + 1} of ${n}`, names[night.stages[epoch]] || "no stage"];
+    if (night.fine) told.push("fine: " + (names[night.fine[Math.floor(where * night.per_epoch)]] || "no stage"));
     const rest = [shown.map((k) => `${names[k]} ${p[k]} %`).join(", ")];
     const weights = night.attention[Math.floor(epoch / night.window)];
     if (weights) {

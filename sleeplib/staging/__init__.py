@@ -13,13 +13,13 @@ from sleeplib.models.usleep import NightNetwork
 from sleeplib.preparation import ANYSLEEP, Preparation
 from sleeplib.staged import Staged
 from sleeplib.stages import EPOCH_SECONDS, RESOLUTIONS, STAGES, W
-from sleeplib.staging.channels import choose, left_out, rows
+from sleeplib.staging.channels import Row, choose, left_out, rows
 from sleeplib.staging.networks import StagingWarning, find_weights, load, posteriors
 from sleeplib.staging.sources import Night, opened, part, span
 
 __all__ = ["StagingWarning", "find_weights", "stage", "stages_per_epoch"]
 
-AROUSALS_AT = 8  # stages per epoch, of 3.75 s; shorter ones tell arousals hardly better (AnySleep, figure 2c)
+AROUSALS_AT = 8  # stages per epoch, of 3.75 s; arousals last 3 to 15 s
 WINDOW = 35  # epochs of a window of attention, as in training
 
 
@@ -96,47 +96,69 @@ def _by_night_network(
     """A night staged by AnySleep, its variants or U-Sleep, all resolutions and the attention in one go."""
     header = night.header
     preparation = getattr(network, "preparation", None) or Preparation(**ANYSLEEP)
-    shown = choose(header, channels, night.bad)
-    reasons = left_out(header, shown, channels, night.bad)
-    found = list(rows(night, shown, preparation, begin, stop))
-    alive = [row for row in found if not row.dead]
-    if not alive:
-        told = f"{header.id}: {found[0].dead} in every channel that could be shown: do not trust its stages"
-        warnings.warn(told, StagingWarning, stacklevel=3)
-    kept = alive or [row for row in found if len(row.x)]
-    reasons |= {row.shown.name: row.dead for row in found if row.dead and alive}
     size = round(EPOCH_SECONDS * preparation.rate)
-    n = min((len(row.x) for row in kept), default=0) // size
-    if n < 1:
-        raise SleeplibError(f"{header.id}: less than an epoch of 30 s in its signals")
-    x, faults = (
-        np.empty((len(kept), n * size), np.float32),
-        {row.shown.name: row.faults for row in found if row.faults},
-    )
-    names, kinds = [row.shown.name for row in kept], [row.shown.role for row in kept]
-    spectrum, drawn = next(
-        ((row.spectrum[:n], row.shown.name) for row in reversed(kept) if row.spectrum is not None), (None, "")
-    )
-    for i, row in enumerate(kept):
-        x[i] = row.x[: n * size]
-    del found, alive, kept, row  # the signals are in x; the network needs the memory
-    unscored = _touched(header.gaps, begin, n)
+    shown = choose(header, channels, night.bad)
+    x, used, found = _signals(night, shown, preparation, begin, stop)
+    seen = [row.shown for row in used]
+    unscored = _touched(header.gaps, begin, x.shape[1] // size)
     fine = per_epoch if per_epoch >= AROUSALS_AT or not arousals else AROUSALS_AT
-    at, attention = posteriors(network, x, kinds, sorted({1, per_epoch, fine}), WINDOW * size)
-    for found in at.values():
-        found[np.repeat(unscored, len(found) // n)] = 1 / len(STAGES)  # nobody knows
-    if spectrum is not None:
-        spectrum[unscored] = np.nan
+    at, attention = posteriors(
+        network, x, [d.role for d in seen], sorted({1, per_epoch, fine}), WINDOW * size
+    )
+    for p in at.values():
+        p[np.repeat(unscored, len(p) // len(unscored))] = 1 / len(STAGES)  # nobody knows
+    dead = {row.shown.name: row.dead for row in found if row.shown not in seen}
     return Staged(
         header.id, at[1], network.about, begin, header.start, header.subject, per_epoch,
         fine=at[per_epoch] if per_epoch > 1 else None,
         arousals=_arousals(at[fine], fine, unscored) if arousals else None,
         arousal_seconds=EPOCH_SECONDS / fine if arousals else None,
-        channels=names, left_out=reasons, faults=faults,
+        channels=[d.name for d in seen],
+        left_out=left_out(header, shown, channels, night.bad) | dead,
+        faults={row.shown.name: row.faults for row in found if row.faults},
         attention=attention, attention_seconds=WINDOW * EPOCH_SECONDS,
-        spectrum=spectrum, hertz=None if spectrum is None else np.arange(spectrum.shape[1]) / 2, spectrum_channel=drawn,
         unscored=unscored if unscored.any() else None,
+        **_drawn(used, unscored),
     )  # fmt: skip
+
+
+def _signals(
+    night: Night, shown, preparation: Preparation, begin: float, stop: float
+) -> tuple[np.ndarray, list[Row], list[Row]]:
+    """Whole epochs (C, T) of the channels that tell something, their rows, and all rows; these without signals.
+
+    If none does, all that are there are taken, with a warning.
+    """
+    found = list(rows(night, shown, preparation, begin, stop))
+    used = [row for row in found if not row.dead]
+    if not used:
+        told = f"{night.header.id}: {found[0].dead} in every channel that could be shown: do not trust its stages"
+        warnings.warn(told, StagingWarning, stacklevel=4)
+        used = [row for row in found if len(row.x)]
+    size = round(EPOCH_SECONDS * preparation.rate)
+    length = min((len(row.x) for row in used), default=0) // size * size
+    if not length:
+        raise SleeplibError(f"{night.header.id}: less than an epoch of 30 s in its signals")
+    x = np.empty((len(used), length), np.float32)
+    for i, row in enumerate(used):
+        x[i] = row.x[:length]
+    labels = {row.shown.labels for row in used}
+    bare = [row._replace(x=None) for row in found]  # the network needs the memory
+    return x, [row for row in bare if row.shown.labels in labels], bare
+
+
+def _drawn(used: list[Row], unscored: np.ndarray) -> dict:
+    """The spectrum that shows most, the last that was looked for, as `Staged` has it; empty if there is none."""
+    row = next((row for row in reversed(used) if row.spectrum is not None), None)
+    if row is None:
+        return {}
+    spectrum = row.spectrum[: len(unscored)]
+    spectrum[unscored] = np.nan
+    return {
+        "spectrum": spectrum,
+        "hertz": np.arange(spectrum.shape[1]) / 2,
+        "spectrum_channel": row.shown.name,
+    }
 
 
 def _arousals(fine: np.ndarray, per_epoch: int, unscored: np.ndarray) -> np.ndarray:

@@ -26,7 +26,7 @@ class Row(NamedTuple):
     """A channel as a network is shown it (T,), its `_spectrum` or None, its faults, why it tells nothing (or "")."""
 
     shown: Derivation
-    x: np.ndarray
+    x: np.ndarray | None
     spectrum: np.ndarray | None
     faults: list[str]
     dead: str
