@@ -627,6 +627,7 @@ def record(name, title, rows, simulated, cohort, nights):
             "persons": len({x[0]["person"] for x in nights}),
             "recordings": len(nights),
             "epochs": round(sum(120 * x[2][0] for x in nights)),  # asleep
+            "epoch_seconds": 30.0,
             "scored": "Over persons",
         },
         rows=rows,

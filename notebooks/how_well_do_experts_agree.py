@@ -450,6 +450,7 @@ path = results.write(
         "persons": len(panels),
         "recordings": len(panels),
         "epochs": int(sum((s != UNSCORED).sum() for s in stages)),
+        "epoch_seconds": 30.0,
     },
     rows=rows,
     seconds=time.perf_counter() - started,

@@ -46,7 +46,7 @@ def show(record):
     display(results.table(record))
     where = (
         f"{data['recordings']} nights of {data['persons']} persons, {data['epochs']:,} "
-        f"epochs of {data['epoch_seconds']:g} s"
+        f"epochs of {data.get('epoch_seconds', 30):g} s"
     )
     made = f"{record['date'][:10]}, {record['seconds'] / 60:.1f} min on {device['cpu']} ({device['cores']} cores)"
     code = (

@@ -775,6 +775,7 @@ record = results.load(
             "persons": persons,
             "recordings": persons,
             "epochs": sum(len(n["expert"]) for n in tested),
+            "epoch_seconds": 30.0,
         },
         rows=rows,
         seconds=time.perf_counter() - started,

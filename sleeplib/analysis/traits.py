@@ -97,8 +97,6 @@ def statistics_of_a_night(stages_30s) -> np.ndarray:
     return np.array([report[name] * unit for name, unit in _REPORTED.items()])
 
 
-
-
 @dataclass(frozen=True)
 class Forest:
     """Settings of a random forest; all else is scikit-learn's default, with balanced classes (AnySleep, section 4.5).

@@ -36,7 +36,9 @@ def worth(night: Staged) -> tuple[list[dict], int]:
             why.setdefault(epoch, []).append(reason)
     kept = dict(sorted(why.items(), key=lambda item: -len(item[1]))[: MOST - 2])
     more = len(set(np.concatenate(odd).tolist()) - set(kept))
-    known = night.posteriors if night.unscored is None else np.where(night.unscored[:, None], 1, night.posteriors)
+    known = (
+        night.posteriors if night.unscored is None else np.where(night.unscored[:, None], 1, night.posteriors)
+    )
     for epoch in doubtful(known, MOST):
         if len(kept) < MOST or epoch in kept:
             kept.setdefault(epoch, []).append("among the least certain")
