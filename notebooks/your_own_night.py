@@ -186,9 +186,13 @@ def agreement(one, other):
     return float(metrics.kappa(counts))
 
 
-rows = [("network", stages)] + (
-    [("simulated expert", experts)] if known else []
-)
+rows = [("network", stages, SECONDS)]
+if night.fine is not None:
+    fine = night.fine_hypnogram
+    seconds = fine.epoch_seconds
+    rows += [(f"network, {seconds:g} s", fine.stages, seconds)]
+if known:
+    rows += [("simulated expert", experts, SECONDS)]
 figure, axes = plt.subplots(
     len(rows) + 2,
     1,
@@ -196,8 +200,8 @@ figure, axes = plt.subplots(
     sharex=True,
     height_ratios=[1.3] * len(rows) + [1.3, 0.7],
 )
-for axis, (name, each) in zip(axes, rows, strict=False):
-    plotting.hypnogram(each, start=night.begins, ax=axis).set(
+for axis, (name, each, seconds) in zip(axes, rows, strict=False):
+    plotting.hypnogram(each, seconds, night.begins, axis).set(
         xlabel="", title=name if "simulated" in name else f"{name} ({kind})"
     )
 density = plotting.hypnodensity(
@@ -331,7 +335,10 @@ listed
 
 # %%
 least = int(np.argmin(np.where(stages == UNSCORED, 2.0, sure)))
-seen = [row.label for row in labels.table(header) if row.used][:8]
+seen = [
+    row.label for row in labels.table(header) if row.used
+] or header.channels
+seen = seen[:8]
 page = readers.read(path, seen)
 figure, axis = plt.subplots(figsize=(plotting.WIDTH, 0.5 * len(seen) + 1.1))
 plotting.traces(
@@ -346,12 +353,12 @@ plt.show()
 
 # %% [markdown]
 # What would you say? And on what would you fall back if you could not say: the epoch before, a rule
-# of the manual? The network has seen half an hour on either side.
+# of the manual? The network has seen some seven minutes on either side ({ref}`receptive-field`).
 
 # %%
 if known:
-    borders = np.quantile(sure, [0.25, 0.5, 0.75])
-    quarter = np.digitize(sure, borders)
+    rank = np.argsort(np.argsort(sure, kind="stable"))
+    quarter = 4 * rank // len(sure)
     own = pd.DataFrame(
         {
             "confidence": [sure[quarter == k].mean() for k in range(4)],
@@ -373,9 +380,9 @@ else:
 # %% [markdown]
 # ## Attention over the night
 #
-# How much each channel counts, in pieces of 17.5 min. Equal shares are usual. What to look for is a
-# channel that holds nearly everything, or one that falls out in the middle of the night, as a loose
-# electrode does.
+# How much each channel counts, in pieces of 17.5 min. Shares need not be equal. What to look for is
+# a channel that holds nearly everything, or one that falls out in the middle of the night, as a
+# loose electrode does.
 
 # %%
 if night.attention is None:
@@ -412,7 +419,7 @@ written = export.write(
     night, folder, ["edf", "csv", "npz", "yasa", "statistics"], force
 )
 written.append(report.report(night, folder / f"{night.id}_report.html", force))
-where = out or "a folder that vanishes with this kernel; name one in `out`"
+where = out or "a folder that the last cell removes; name one in `out`"
 for each in written:
     print(f"{each.name:32} {each.stat().st_size / 1e3:8.1f} kB")
 print(f"in {where}")
@@ -455,26 +462,36 @@ back.head(3)
 
 
 def staged_from(names):
-    """Stages from some channels."""
+    """Stages from some channels; None if the network cannot do with these."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", staging.StagingWarning)
-        return sleeplib.stage(path, **options | {"channels": names}).hypnogram
+        try:
+            found = sleeplib.stage(path, **options | {"channels": names})
+        except SleeplibError:
+            return None
+    return found.hypnogram.stages
 
 
 names = night.channels[:most]
-sets = [[name] for name in names]
-if len(names) > 2:
-    sets += [[n for n in night.channels if n != name] for name in names]
+sets = {f"{name} alone": [name] for name in names}
+if len(night.channels) > 2:
+    sets |= {
+        f"without {name}": [n for n in night.channels if n != name]
+        for name in names
+    }
 again = parallel.work(
-    staged_from, [(each,) for each in sets], jobs, desc="channel sets"
+    staged_from,
+    [(each,) for each in sets.values()],
+    jobs,
+    desc="channel sets",
 )
-again = [each.stages for each in again]
-titles = [f"{name} alone" for name in names]
-titles += [f"without {name}" for name in names][: len(sets) - len(names)]
-versions = {"all": stages} | dict(zip(titles, again, strict=True))
-versions["chance: all, moved by half the night"] = np.roll(
-    stages, len(stages) // 2
-)
+again = dict(zip(sets, again, strict=True))
+CHANCE = "chance: all, moved by half the night"
+versions = {"all": stages}
+versions |= {name: each for name, each in again.items() if each is not None}
+versions[CHANCE] = np.roll(stages, len(stages) // 2)
+if failed := [name for name, each in again.items() if each is None]:
+    print(f"not possible with this network: {', '.join(failed)}")
 
 
 def line(each):
@@ -495,25 +512,22 @@ by_channels.round(2)
 
 # %%
 figure, axis = plt.subplots(figsize=(plotting.WIDTH, 0.28 * len(names) + 1.5))
-styles = [("alone", "o", "#0072B2"), ("without it", "s", "#E69F00")]
-with_all = by_channels["kappa with all"].to_numpy()[1:-1]
+kappas = by_channels["kappa with all"]
 y = np.arange(len(names))
-for k, (label, marker, colour) in enumerate(styles):
-    kappas = with_all[k * len(names) : (k + 1) * len(names)]
-    if len(kappas):
-        axis.plot(kappas, y, marker, color=colour, ls="", label=label)
-chance = by_channels["kappa with all"].iloc[-1]
-axis.axvline(
-    chance,
-    color="#888888",
-    ls=":",
-    label="chance",
-)
+for title, marker, colour in (
+    ("{} alone", "o", "#0072B2"),
+    ("without {}", "s", "#E69F00"),
+):
+    shown = kappas.reindex([title.format(name) for name in names])
+    if shown.notna().any():
+        label = title.format("it").replace("it alone", "alone")
+        axis.plot(shown, y, marker, color=colour, ls="", label=label)
+axis.axvline(kappas[CHANCE], color="#888888", ls=":", label="chance")
 axis.set(
     yticks=y,
     yticklabels=names,
     xlabel="kappa with the result from all channels",
-    xlim=(min(0, chance, *with_all) - 0.03, 1.03),
+    xlim=(min(0, kappas.min()) - 0.03, 1.03),
     ylim=(len(names) - 0.5, -0.5),
 )
 axis.set_title(f"Each channel, alone and left out ({kind}, one night)")
@@ -623,4 +637,5 @@ for each in export.write(mine, folder, ["edf", "csv", "yasa-json"], force):
 # most? *Hint:* {ref}`ex-own-channels`.
 
 # %%
+workshop.cleanup()
 print(f"{time.perf_counter() - started:.0f} s on {jobs} processes")

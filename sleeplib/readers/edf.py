@@ -59,8 +59,9 @@ def _hypnogram(path: Path, scored: list[tuple[float, float | None, int]]) -> Hyp
 
 def _subject(patient: str, fallback: str) -> Subject:
     """Who the patient field of EDF+ describes: code, sex, birth date, name, and more as `key=value`."""
-    code, sex, *rest = [*patient.split(), "X", "X"]
-    if sex not in ("F", "M", "X"):  # plain EDF: the field is free text
+    code, sex, *rest = [*patient.split(), "", "", ""]
+    birth = re.fullmatch(r"X|\d\d-[A-Z]{3}-\d{4}", rest[0], re.IGNORECASE)
+    if sex not in ("F", "M", "X") or not birth:  # plain EDF: the field is free text, and may be a name
         return Subject(fallback)
     known = dict(item.split("=", 1) for item in rest if "=" in item)
     # Sleep-EDF writes age and sex as the patient's name: Female_33yr.

@@ -178,7 +178,9 @@ def test_dates_and_clocks_as_they_come(fixed, start, ramp, tmp_path):
         ("X X X X", Subject("x")),
         ("Jane Doe, 3rd of May", Subject("x")),
         ("", Subject("x")),
-        ("M\xfcller M".encode("latin-1"), Subject("Müller", sex="M")),
+        ("M\xfcller M".encode("latin-1"), Subject("x")),  # free text, and a name
+        ("DOE F 1951 ward 3", Subject("x")),
+        ("M\xfc7 M x X".encode("latin-1"), Subject("Mü7", sex="M")),
         ("P7 F X X age=old", Subject("P7", sex="F")),
     ],
 )
