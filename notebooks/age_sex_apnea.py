@@ -242,25 +242,29 @@ def scored(found):
     for task, x in found.items():
         of, metric = x["of"], "rmse" if task == "age" else "macro_f1"
         ways = {
-            **{
-                (f"triplets, {seconds(n)}", "model"): traits.score(
-                    p, *of, blocks=x["blocks"]
-                )
-                for n, p in x["forests"].items()
-            },
-            ("statistics of the night, linear", "baseline"): traits.score(
-                x["simple"], *of
-            ),
-            ("chance", "chance"): chance(task, of[0], of[1]),
+            (f"triplets, {seconds(n)}", "model"): (p, x["blocks"])
+            for n, p in x["forests"].items()
         }
-        for (way, role), ends in ways.items():
+        ways["statistics of the night, linear", "baseline"] = x["simple"], None
+        ways["chance", "chance"] = None, None
+        for (way, role), (said, blocks) in ways.items():
+            if said is None:
+                ends = chance(task, of[0], of[1])
+            else:
+                ends = traits.score(said, *of, blocks=blocks)
             keys = (metric, f"{metric}_low", f"{metric}_high")
-            yield {
+            row = {
                 "system": f"{task}: {way}",
                 "role": role,
                 "n_persons": len(set(of[1])),
                 **dict(zip(keys, map(float, ends), strict=True)),
             }
+            if said is not None:  # from which the score follows
+                row["said"], row["blocks"] = np.asarray(said).tolist(), blocks
+                row["target"], row["person"] = (
+                    np.asarray(v).tolist() for v in of[:2]
+                )
+            yield row
 
 
 def table(rows):
