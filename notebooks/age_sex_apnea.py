@@ -248,10 +248,11 @@ def scored(found):
         ways["statistics of the night, linear", "baseline"] = x["simple"], None
         ways["chance", "chance"] = None, None
         for (way, role), (said, blocks) in ways.items():
-            if said is None:
-                ends = chance(task, of[0], of[1])
-            else:
-                ends = traits.score(said, *of, blocks=blocks)
+            ends = (
+                chance(task, of[0], of[1])
+                if said is None
+                else traits.score(said, *of, blocks=blocks)
+            )
             keys = (metric, f"{metric}_low", f"{metric}_high")
             row = {
                 "system": f"{task}: {way}",
@@ -606,7 +607,9 @@ if boas and Path(boas).exists():
     print(f"{len(real)} real nights of {sizes(from_real)} persons, BOAS")
     display(table(real_rows), leak(real, 1))
 else:
-    print("no folder of BOAS is given (parameter boas): this part is left out")
+    print("no folder of BOAS is given: the record that comes with the project")
+    committed = results.committed_folder() / "age-sex-boas.json"
+    display(results.table(results.load(committed)))
 
 # %% [markdown]
 # ## The records
