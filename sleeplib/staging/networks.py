@@ -15,7 +15,6 @@ from torch import Tensor
 from sleeplib import inference
 from sleeplib.errors import SleeplibError
 from sleeplib.inference.nights import Night, checked, night_of
-from sleeplib.models import published
 from sleeplib.models import weights as files
 from sleeplib.models.anysleep import AnySleep, EarlyFusion, LateFusion
 from sleeplib.models.folded import FOLD
@@ -41,6 +40,8 @@ def find_weights(weights: str | Path | None = None) -> tuple[Path, str]:
     SleeplibError
         If there are none of that name, or they cannot be fetched.
     """
+    from sleeplib.models import published  # its library warns in notebooks
+
     own = committed_folder().parent / "weights"
     if weights is None:
         try:
@@ -65,6 +66,8 @@ def find_weights(weights: str | Path | None = None) -> tuple[Path, str]:
 
 
 def _published(name: str) -> Path:
+    from sleeplib.models import published
+
     folder = data_folder() / "weights"
     try:
         report = published.fetch([name], folder, timeout=10.0, retries=1, backoff=0.5)
