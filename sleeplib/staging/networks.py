@@ -40,9 +40,12 @@ def find_weights(weights: str | Path | None = None) -> tuple[Path, str]:
     SleeplibError
         If there are none of that name, or they cannot be fetched.
     """
+    own = committed_folder().parent / "weights"
+    for path in () if weights is None else (Path(weights), own / weights):
+        if found := _file(path):
+            return found, ""
     from sleeplib.models import published  # its library warns in notebooks
 
-    own = committed_folder().parent / "weights"
     if weights is None:
         try:
             return _published(published.DEFAULT), ""
@@ -54,9 +57,6 @@ def find_weights(weights: str | Path | None = None) -> tuple[Path, str]:
                 demo,
                 f"{error}. {DEMO} stages instead, which has seen simulated nights only: a demonstration",
             )
-    for path in (Path(weights), own / weights):
-        if found := _file(path):
-            return found, ""
     if str(weights) in published.catalogue():
         return _published(str(weights)), ""
     raise SleeplibError(
