@@ -222,7 +222,7 @@ def test_finished_cells_are_not_made_again(tmp_path, monkeypatch):
     first = traits.grid(by_resolution, person, age, chosen, "age", tmp_path, folds=2, progress=False)
     assert first[4].shape == (2, 8) and len(list(tmp_path.iterdir())) == 4
     assert np.array_equal(first[1][1], traits.predict(features, person, age, chosen[1], "age", folds=2))
-    monkeypatch.setattr(traits, "predict", lambda *_: pytest.fail("made again"))
+    monkeypatch.setattr(traits.forest, "predict", lambda *_: pytest.fail("made again"))
     again = traits.grid(by_resolution, person, age, chosen, "age", tmp_path, folds=2, progress=False)
     assert all(np.array_equal(first[f], again[f]) for f in (1, 4))
     for change in ({"person": person[::-1]}, {"target": age + 1}, {"folds": 4}):
