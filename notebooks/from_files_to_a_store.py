@@ -57,9 +57,9 @@ from sklearn.preprocessing import StandardScaler
 from sleeplib import cohorts, plotting, readers, results, signals, simulator
 from sleeplib.analysis import metrics, statistics
 from sleeplib.cohorts import nights
-from sleeplib.cohorts.channels import TYPES
 from sleeplib.errors import SleeplibError
 from sleeplib.models.classical import BandPowerLDA, band_powers
+from sleeplib.montages import TYPES
 from sleeplib.preparation import ANYSLEEP
 from sleeplib.prepare import prepare
 from sleeplib.readers.codes import ISRUC, SVUH, read_codes

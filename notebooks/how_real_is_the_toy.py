@@ -71,7 +71,7 @@ from sleeplib.analysis import (
     spectra,
     statistics,
 )
-from sleeplib.cohorts.channels import Montage
+from sleeplib.montages import Montage
 from sleeplib.prepare import prepare
 from sleeplib.recording import Header
 from sleeplib.sampling import Nights

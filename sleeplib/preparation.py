@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from sleeplib import signals
-from sleeplib.cohorts.channels import Montage, derive
 from sleeplib.errors import SleeplibError
+from sleeplib.montages import Montage, derive
 from sleeplib.recording import Event, Header, Hypnogram, Recording
 from sleeplib.stages import UNSCORED
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from sleeplib import cohorts, parallel, quality, store
 from sleeplib.cohorts import Entry, Manifest, nights
-from sleeplib.cohorts.channels import derive
 from sleeplib.errors import SleeplibError
+from sleeplib.montages import derive
 from sleeplib.preparation import Preparation, at_rate, epochs, move, place, stages_at
 from sleeplib.recording import Header, Hypnogram
 from sleeplib.simulator.cohort import is_simulated

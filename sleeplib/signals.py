@@ -3,7 +3,7 @@
 from fractions import Fraction
 
 import numpy as np
-from scipy.signal import filtfilt, firwin, get_window, resample_poly
+import scipy
 
 from sleeplib.errors import SleeplibError
 
@@ -19,7 +19,7 @@ def resample(x: np.ndarray, rate: float, new_rate: float) -> np.ndarray:
     ratio = Fraction(new_rate / rate).limit_denominator(10_000)
     if ratio == 1:
         return np.asarray(x, np.float32)
-    return resample_poly(
+    return scipy.signal.resample_poly(
         np.asarray(x, np.float32), ratio.numerator, ratio.denominator, axis=-1, padtype="median"
     )
 
@@ -62,8 +62,8 @@ def seqsleepnet_filter(x: np.ndarray, rate: float, kind: str) -> np.ndarray:
     edges = {"EMG": [([49, 51], "bandstop"), ([59, 61], "bandstop"), (10, "highpass")]}
     for edge, how in edges.get(kind, [([0.3, 40], "bandpass")]):
         if np.max(edge) < rate / 2:
-            taps = firwin(101, edge, pass_zero=how, fs=rate)
-            x = filtfilt(taps, 1.0, x).astype(np.float32)
+            taps = scipy.signal.firwin(101, edge, pass_zero=how, fs=rate)
+            x = scipy.signal.filtfilt(taps, 1.0, x).astype(np.float32)
     return x
 
 
@@ -95,7 +95,7 @@ def log_power_image(x: np.ndarray, rate: float = 100.0) -> np.ndarray:
             f"an epoch of {x.shape[-1]} samples at {rate:g} Hz is shorter than the 2-s window"
         )
     frames = np.lib.stride_tricks.sliding_window_view(x, window, axis=-1)[..., ::hop, :]  # (..., T, window)
-    taper = get_window("hamming", window, fftbins=False)
+    taper = scipy.signal.get_window("hamming", window, fftbins=False)
     dtype = x.dtype if x.dtype == np.float64 else np.float32
     spectrum = np.fft.rfft(frames * taper.astype(dtype), 256)  # (..., T, 129)
     power = np.square(spectrum.real) + np.square(spectrum.imag)

@@ -1,7 +1,7 @@
 """A manifest in, a list of recordings out. What is peculiar to a data set stands in `data_manifests/*.yaml`.
 
-`manifests` reads and checks them, `downloads` gets the files, `files` finds those of each recording, `channels` makes
-harmonised derivations of their labels, `nights` reads one night whatever its format, `splits` keeps persons apart.
+`manifests` reads and checks them, `downloads` gets the files, `files` finds those of each recording, `nights` reads one
+night whatever its format, `splits` keeps persons apart.
 """
 
 from sleeplib.cohorts.files import Entry, recordings, tables_missing

@@ -7,10 +7,10 @@ from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from sleeplib import readers
-from sleeplib.cohorts.channels import TYPES, Derivation, Montage, derive
 from sleeplib.cohorts.files import Entry
 from sleeplib.cohorts.manifests import Manifest
 from sleeplib.errors import SleeplibError
+from sleeplib.montages import TYPES, Derivation, Montage, derive
 from sleeplib.readers.codes import read_codes, read_ids
 from sleeplib.readers.edf import read_edf_scoring
 from sleeplib.readers.isruc import read_isruc

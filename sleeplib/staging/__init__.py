@@ -7,9 +7,9 @@ import numpy as np
 
 from sleeplib import Hypnogram, inference  # noqa: F401, the first of them draws itself once it is imported so
 from sleeplib.analysis import arousals as short_wake
-from sleeplib.cohorts.channels import Montage
 from sleeplib.errors import SleeplibError
 from sleeplib.models.usleep import NightNetwork
+from sleeplib.montages import Montage
 from sleeplib.preparation import ANYSLEEP, Preparation
 from sleeplib.staged import Staged
 from sleeplib.stages import EPOCH_SECONDS, RESOLUTIONS, STAGES, W

@@ -3,10 +3,10 @@
 import pytest
 
 from sleeplib import cohorts
-from sleeplib.cohorts.channels import Montage
 from sleeplib.cohorts.files import compiled
 from sleeplib.cohorts.nights import vocabulary
 from sleeplib.cohorts.splits import read_usleep_split
+from sleeplib.montages import Montage
 from sleeplib.recording import EVENTS, Event, Header
 
 NSRR = [name for name in cohorts.names() if cohorts.load(name).hypnogram["format"] == "nsrr"]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sleeplib import cohorts
-from sleeplib.cohorts.channels import Montage
+from sleeplib.montages import Montage
 from sleeplib.preparation import ANYSLEEP
 from sleeplib.prepare import prepare
 from sleeplib.readers.scorings import read_scorings

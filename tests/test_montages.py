@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from sleeplib import cohorts
-from sleeplib.cohorts.channels import Derivation, Montage, derive
 from sleeplib.errors import SleeplibError
+from sleeplib.montages import Derivation, Montage, derive
 from sleeplib.recording import Header, Recording
 
 
