@@ -5,7 +5,7 @@ the memory is that of one channel, however many there are.
 Shapes: C channels, T samples at 128 Hz, F filters, N stages, M attention modules.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import product
@@ -13,14 +13,15 @@ from math import exp, lcm
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sleeplib.errors import SleeplibError
-from sleeplib.inference.sequences import evaluating
+from sleeplib.inference.sequences import evaluating, workers
 from sleeplib.inference.unet import Pieces, joined
 from sleeplib.models.anysleep import AnySleep, EarlyFusion, LateFusion
-from sleeplib.models.folded import FoldedClassifier
+from sleeplib.models.folded import FoldedChannelEncoder, FoldedClassifier
 from sleeplib.models.usleep import USleep
+from sleeplib.stages import STAGES
 
 
 def night_posteriors(
@@ -54,7 +55,7 @@ def posteriors_at(
 
     Returns
     -------
-    list of tensors (N, 5), one for each resolution, on the CPU, in the network's precision
+    list of tensors (N, 5), one for each resolution, on the CPU, in the network's precision or a better one than half
 
     Raises
     ------
@@ -67,18 +68,17 @@ def posteriors_at(
     signals = checked(network, signals)
     with night_of(network) as night:
         if not isinstance(network, USleep):
-            return [_softmax(x) for x in night.logits(signals, resolutions)]
+            return night.stages(signals, resolutions, _softmax)
         rows, tallies = eeg_eog_pairs(("EEG", "EOG") if kinds is None else kinds, len(signals)), None
         for pair in rows:
-            each = night.logits(signals[pair], resolutions)
-            counted = [_vote(x) if pairs == "vote" else _softmax(x) for x in each]
+            counted = night.stages(signals[pair], resolutions, _vote if pairs == "vote" else _softmax)
             tallies = [a.add_(b) for a, b in zip(tallies, counted, strict=True)] if tallies else counted
         return [_elected(x, seed) if pairs == "vote" else x / len(rows) for x in tallies]
 
 
 def _softmax(logits: Tensor) -> Tensor:
     """Posteriors of logits (N, 5), over columns of N: over rows of five it takes ten times as long."""
-    return logits.T.softmax(0).T.contiguous()
+    return logits.T.softmax(0).T
 
 
 def posteriors_of_sets(network, signals, sets) -> Iterator[Tensor]:
@@ -104,9 +104,8 @@ def posteriors_of_sets(network, signals, sets) -> Iterator[Tensor]:
     with night_of(network) as night:
         known = night.known(signals, sorted({row for rows in sets for row in rows}))
         for rows in sets:
-            yield night.logits(signals[rows], [1], [known[row] for row in rows] if known else None)[
-                0
-            ].softmax(-1)
+            maps = [known[row] for row in rows] if known else None
+            yield night.stages(signals[rows], [1], _softmax, maps)[0]
 
 
 def eeg_eog_pairs(kinds, channels: int) -> list[list[int]]:
@@ -186,33 +185,26 @@ def checked(network, signals) -> Tensor:
 
 @contextmanager
 def night_of(network):
-    """A `Night` for the network, with as many workers as torch uses threads; torch has one thread in here.
-
-    Two threads on one piece would mostly wait for each other, the more so on a busy machine.
-    """
+    """A `Night` for the network, with `workers`."""
     threads = torch.get_num_threads()
-    with (
-        evaluating(network),
-        ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool,
-    ):
-        torch.set_num_threads(1)
-        try:
-            yield Night(network, pool)
-        finally:
-            torch.set_num_threads(threads)
+    with evaluating(network), workers() as pool:
+        yield Night(network, pool, threads)
 
 
 class Night:
     """What a night network computes from signals (C, T), in the memory of one channel and the time of all workers."""
 
-    def __init__(self, network, pool: ThreadPoolExecutor):
+    def __init__(self, network, pool: ThreadPoolExecutor, threads: int):
         self.network, self.like = network, next(network.parameters())
-        self.unet = Pieces(network.unet, network.settings.kernel, pool)
+        self.exact = torch.promote_types(self.like.dtype, torch.float32)
+        self.unet = Pieces(network.unet, network.settings.kernel, pool, threads)
 
-    def logits(self, signals: Tensor, resolutions, known: list | None = None) -> list[Tensor]:
-        """Logits (N, 5) for each number of stages per epoch, as `network(signals[None], per_epoch)[0]`.
+    def stages(
+        self, signals: Tensor, resolutions, of: Callable[[Tensor], Tensor], known: list | None = None
+    ) -> list[Tensor]:
+        """`of(network(signals[None], per_epoch)[0])`, (N, 5), for each number of stages per epoch.
 
-        `known` are the channels' `scored_maps`.
+        `of` is a function of logits (n, 5), `known` are the channels' `scored_maps`.
         """
         classifier = self.network.classifier
         sizes = [classifier.size(n, signals.shape[-1]) for n in resolutions]
@@ -221,18 +213,26 @@ class Night:
             raise SleeplibError(
                 f"{signals.shape[-1]} samples are too short for whole stages at all of these resolutions: {size}"
             )
-        channels = known or map(self.scored_maps, signals[:, None])
 
         def classify(x: Tensor) -> list[Tensor]:
-            """Logits of a piece of features at each resolution."""
-            return [classifier(x, n) for n in resolutions] if x.is_cuda else folded(x, sizes)
+            """Of a piece of features, at each resolution."""
+            logits = [classifier(x, n) for n in resolutions] if x.is_cuda else folded(x, sizes)
+            return [of(each[0].to(self.exact)) for each in logits]
 
+        channels = known or map(self.scored_maps, signals[:, None])
         if isinstance(self.network, LateFusion):
             heads = self.fused(channels)
-            parts = self.unet.pieces(nn.Identity(), sum(heads) / len(heads), size=size, then=classify)
+            parts = self.unet.pieces(lambda *x: sum(x) / len(x), *heads, size=size, then=classify)
         else:
             parts = self.unet.decode(self.maps(signals, channels), size=size, then=classify)
-        return [torch.cat(each, dim=1)[0].cpu() for each in zip(*parts, strict=True)]
+        whole = (signals.shape[-1] + signals.shape[-1] % 2) // size * size  # features come in pairs
+        found = [torch.empty(whole // each, len(STAGES), dtype=self.exact) for each in sizes]
+        done = [0] * len(sizes)
+        for part in parts:
+            for i, each in enumerate(part):
+                found[i][done[i] : done[i] + len(each)] = each
+                done[i] += len(each)
+        return found
 
     def attention(self, signals: Tensor) -> Tensor:
         """The channels' weights (M, C)."""
@@ -243,15 +243,15 @@ class Night:
 
     def known(self, signals: Tensor, rows: list[int]) -> dict[int, list] | None:
         """The `scored_maps` of some channels, where a network looks at them one by one."""
-        self.unet.scratch = None  # all maps are kept
         if isinstance(self.network, AnySleep | LateFusion):
+            self.unet.scratch = None  # all maps are kept
             return {row: list(self.scored_maps(signals[row : row + 1])) for row in rows}
         return None
 
     def maps(self, signals: Tensor, channels) -> list[Tensor]:
         """What the decoders take: one map of each encoder and the connector."""
         if isinstance(self.network, AnySleep):
-            self.unet.scratch = {}  # each map is added to the mean before the next one is made
+            self.unet.one_by_one = True  # each map is added to the mean before the next one is made
             return self.fused(channels)
         x = signals.to(self.like)
         if isinstance(self.network, EarlyFusion):
@@ -272,7 +272,7 @@ class Night:
                     sums.append(score)
                 else:
                     sums[i] = np.logaddexp(sums[i], score)
-                    means[i].lerp_(maps, exp(score - sums[i]))
+                    self.unet.approach(means[i], maps, exp(score - sums[i]))
         return means
 
     def scored_maps(self, signal: Tensor) -> Iterator[tuple[float, Tensor]]:
@@ -283,5 +283,14 @@ class Night:
                 yield fusion.scores(mean[None]).item(), x
         else:
             x = joined(self.unet.decode([x for x, _ in maps]), signal.shape[-1] + signal.shape[-1] % 2)
-            for score in self.network.fusion.logits(x[:, None]).flatten().tolist():
+            for score in self.channel_scores(x).flatten().tolist():
                 yield score, x
+
+    def channel_scores(self, x: Tensor) -> Tensor:
+        """Late fusion's scores of a channel, one for each head, from its features (1, F, T)."""
+        fusion = self.network.fusion
+        if x.is_cuda:
+            return fusion.logits(x[:, None])
+        fusion.check(x.shape[-1])
+        features = self.unet.mean_of(FoldedChannelEncoder(fusion.encoder), x[0].T.contiguous())
+        return torch.stack([scores(features[None]) for scores in fusion.heads])

@@ -1,9 +1,12 @@
 """Networks of sequences of epochs: all decisions about an epoch become one."""
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor
+
+from sleeplib.models import folded_recurrent
 
 
 @contextmanager
@@ -16,6 +19,21 @@ def evaluating(network):
             yield
     finally:
         network.train(mode)
+
+
+@contextmanager
+def workers():
+    """As many threads as torch uses, each with one of its own for torch, which has one in here, too.
+
+    Two threads on one small product would mostly wait for each other, the more so on a busy machine.
+    """
+    threads = torch.get_num_threads()
+    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        torch.set_num_threads(1)
+        try:
+            yield pool
+        finally:
+            torch.set_num_threads(threads)
 
 
 def fuse(decisions: Tensor) -> Tensor:
@@ -49,5 +67,9 @@ def posteriors(network, inputs: Tensor) -> Tensor:
 
     The network's mode is left as it was.
     """
+    inputs = inputs.to(next(network.parameters()).device)
     with evaluating(network):
-        return fuse(network.decisions(inputs.to(next(network.parameters()).device))).cpu()
+        if not folded_recurrent.layers(network):
+            return fuse(network.decisions(inputs)).cpu()
+        with workers() as pool:
+            return fuse(folded_recurrent.decisions(network, inputs, pool.map)).cpu()

@@ -1,6 +1,7 @@
 """A U-Net on a whole night, piece by piece of time: fine levels folded (`models.folded`), coarse ones as they are.
 
-The result is that of the network itself. Maps of folded levels are (T / FOLD, FOLD * F), others (1, F, T).
+The result is that of the network itself. Maps of the finest levels are not kept (`inference.finest`); those of other
+folded levels are (T / FOLD, FOLD * F), and the rest (1, F, T).
 Shapes: C channels, T samples, F filters.
 """
 
@@ -11,24 +12,47 @@ from math import prod
 import torch
 from torch import Tensor
 
-from sleeplib.models.folded import COME, FOLD, SPLIT, Folded, FoldedDecoder, rows_of
-from sleeplib.models.usleep import UNet
+from sleeplib.inference import finest
+from sleeplib.inference.finest import Unkept
+from sleeplib.models.folded import (
+    COME,
+    FOLD,
+    SPLIT,
+    Coarse,
+    CoarseDecoder,
+    Folded,
+    FoldedChannelEncoder,
+    FoldedDecoder,
+    halve,
+    halved,
+    rows_of,
+)  # fmt: skip
+from sleeplib.models.usleep import Encoder, UNet
 
 PIECE = 16 * 3840  # samples of a piece of time, whose maps fit into a processor's cache
 CACHE = 1 << 18  # numbers of a folded map that are worked on at a time
 LEVELS = 6  # that are folded; further down maps have filters enough
+UNKEPT = 2  # of these, the finest, whose maps are made again for the decoders
 
 
 class Pieces:
     """The encoders and decoders of a U-Net, worked on by several threads at once, each with a piece of time."""
 
-    def __init__(self, unet: UNet, kernel: int, pool: Executor):
-        self.unet, self.kernel, self.pool = unet, kernel, pool
+    def __init__(self, unet: UNet, kernel: int, pool: Executor, threads: int):
+        self.unet, self.kernel, self.pool, self.threads = unet, kernel, pool, threads
         self.like = next(unet.parameters())
-        self.scratch: dict[str, Tensor] | None = None
+        self.exact = torch.promote_types(self.like.dtype, torch.float32)  # of sums
+        self.scratch: dict[str, Tensor] | None = {}
+        self.one_by_one = False  # whether a level's map is used up before the next one is asked for
+        # On a GPU all levels are as they are written.
         fine = [] if self.like.is_cuda else unet.encoders[:LEVELS]
         self.encoders = [Folded.same(e.convolution, COME, out=SPLIT) for e in fine]
         self.decoders = [FoldedDecoder(d) for d in reversed(unet.decoders[-len(fine) :])] if fine else []
+        self.halve = halve if fine else Encoder.halve
+        self.coarse_encoders = [
+            Coarse(c) if fine else c for c in (*(e.convolution for e in unet.encoders), unet.connector)
+        ]
+        self.coarse_decoders = [CoarseDecoder(d) if fine else d for d in unet.decoders]
 
     def levels(self, samples: int) -> int:
         """How many levels can be folded: their maps have whole rows, and pairs in them."""
@@ -46,53 +70,96 @@ class Pieces:
     def encode(self, x: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Signals (C, T) -> the map of each encoder, finest first, then the connector's, each with its mean (F,).
 
-        With `scratch` a folded map lasts until the next is asked for.
+        With `scratch` a folded map lasts until that of the next channel, or until the next map if it is `one_by_one`.
         """
         k = self.levels(x.shape[1])
         if k:
-            x = x.T.contiguous()  # (T, F), as all that is folded
-            for level, layer in enumerate(self.encoders[:k]):
+            signal = x.T.contiguous()  # (T, F), as all that is folded
+            x, means = self._finest_encoders(self.encoders[: min(UNKEPT, k)], signal)
+            for mean in means:
+                yield Unkept([signal], [1.0]), mean
+            for level, layer in enumerate(self.encoders[:k][UNKEPT:]):
                 skip, x, mean = self._folded_encoder(layer, x.reshape(-1, FOLD * x.shape[1]), level)
                 yield skip, mean
                 del skip
             x = x.T
-        x = x[None].contiguous()
-        for encoder in self.unet.encoders[k:]:
-            skip, x = encoder.halve(joined(self.pieces(encoder.convolution, x), x.shape[-1]))
+        x = x[None]
+        *encoders, connector = self.coarse_encoders
+        for layer in encoders[k:]:
+            skip, x = self.halve(joined(self.pieces(layer, x), x.shape[-1]))
             yield skip, skip.mean(-1)[0]
             del skip
-        x = self.unet.connector(x)
+        x = joined(self.pieces(connector, x), x.shape[-1])
         yield x, x.mean(-1)[0]
 
     def decode(self, maps: list[Tensor], size: int = 1, then: Callable | None = None) -> Iterator[Tensor]:
         """Such maps -> features (1, F, T) in pieces, each of a multiple of `size` samples; what does not fill it is
         dropped. `then` is a function of a piece. The list is empty afterwards."""
-        k = sum(x.dim() == 2 for x in maps)
-        x, decoders = maps.pop(), list(self.unet.decoders)
+        sums = [x for x in maps if isinstance(x, Unkept)]
+        k = len(sums) + sum(x.dim() == 2 for x in maps[len(sums) :])
+        x, decoders = maps.pop(), self.coarse_decoders
         for decoder in decoders[: len(decoders) - max(k, 1)]:
             x = joined(self.pieces(decoder, x, maps[-1]), maps.pop().shape[-1])
         if not k:
             yield from self.pieces(decoders[-1], x, maps.pop(), size=size, then=then)
             return
         x = x[0].T.contiguous()
-        for level in range(k - 1, 0, -1):
+        if self.one_by_one and self.scratch:
+            self.scratch.pop("map", None)
+        for level in range(k - 1, len(sums) - 1, -1):
             x = self._folded_decoder(self.decoders[level], _pairs(x), maps.pop(), level)
-        yield from self._last(self.decoders[0], _pairs(x), maps.pop(), size, then)
+        maps.clear()
+        yield from self._finest_decoders(_pairs(x), sums, size, then)
+
+    def _finest_encoders(self, layers: list[Folded], signal: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The maxima that leave the finest levels, and the mean of each level's map."""
+        n, columns = len(signal) // (FOLD << len(layers) - 1), len(layers[-1].bias)
+        low = self.space(f"low {(len(layers) - 1) % 2}", signal, n, columns // 2)
+
+        def piece(rows: slice) -> list[Tensor]:
+            """Fill the rows, and the sums of the maps over time."""
+            with torch.inference_mode():  # each thread has its own
+                maps = finest.inner(finest.maps(layers, signal, rows.start, rows.stop), rows.start, rows.stop)
+                halved(maps[-1], out=low[rows])
+                return [x.sum(0, dtype=self.exact) for x in maps]
+
+        totals = map(sum, zip(*self.pool.map(piece, _cut(n, columns)), strict=True))
+        means = [
+            (x.view(FOLD, -1).sum(0) / (len(signal) >> level)).to(signal) for level, x in enumerate(totals)
+        ]
+        return low.view(-1, columns // FOLD), means
+
+    def _finest_decoders(self, x: Tensor, sums: list[Unkept], size: int, then) -> Iterator[Tensor]:
+        """The features of the finest level in pieces, which are nowhere kept."""
+        layers, decoders = self.encoders[: len(sums)], self.decoders[: len(sums)]
+        end = len(sums[0].signals[0]) // size * size
+
+        def piece(first: int) -> Tensor:
+            """The piece that begins at this sample."""
+            last = min(first + step, end)
+            with torch.inference_mode():
+                rows = finest.features(layers, decoders, x, sums, first // FOLD, -(-last // FOLD))
+                part = rows.reshape(-1, rows.shape[1] // FOLD)[first % FOLD :][: last - first].T[None]
+                return then(part) if then else part
+
+        step = max(PIECE // size, 1) * size
+        return self.pool.map(piece, range(0, end, step))
 
     def _folded_encoder(self, layer: Folded, x: Tensor, level: int) -> tuple[Tensor, Tensor, Tensor]:
         """The map of a level, its maxima of pairs (T / 2, F), and its mean."""
         n, columns = len(x), len(layer.bias)
-        skip, low = self.space("map", x, n, columns), self.space(f"low {level % 2}", x, n, columns // 2)
+        skip = self.space("map" if self.one_by_one else f"map {level}", x, n, columns)
+        low = self.space(f"low {level % 2}", x, n, columns // 2)
 
         def piece(rows: slice) -> Tensor:
             """Fill the rows, and their sum over time."""
             with torch.inference_mode():  # each thread has its own
                 part = rows_of(x, rows.start - layer.before, rows.stop + layer.after)
-                torch.maximum(*layer(part, out=skip[rows]).chunk(2, dim=1), out=low[rows])
-                return skip[rows].sum(0)
+                halved(layer(part, out=skip[rows]), out=low[rows])
+                return skip[rows].sum(0, dtype=self.exact)
 
         total = sum(self.pool.map(piece, _cut(n, columns)))
-        return skip, low.view(-1, columns // FOLD), total.view(FOLD, -1).sum(0) / (FOLD * n)
+        return skip, low.view(-1, columns // FOLD), (total.view(FOLD, -1).sum(0) / (FOLD * n)).to(x)
 
     def _folded_decoder(self, decoder: FoldedDecoder, x: Tensor, skip: Tensor, level: int) -> Tensor:
         """Features (T, F) of a level."""
@@ -107,20 +174,28 @@ class Pieces:
         list(self.pool.map(piece, _cut(len(skip), skip.shape[1])))
         return features.view(-1, filters)
 
-    def _last(self, decoder: FoldedDecoder, x: Tensor, skip: Tensor, size: int, then) -> Iterator[Tensor]:
-        """The features of the finest level in pieces, which are nowhere kept."""
-        filters, end = skip.shape[1] // FOLD, len(skip) * FOLD // size * size
+    def approach(self, mean: Tensor | Unkept, other: Tensor | Unkept, share: float) -> None:
+        """Move a map towards another one by a share of the way."""
+        if isinstance(mean, Unkept):
+            mean.lerp_(other, share)
+            return
 
-        def piece(first: int) -> Tensor:
-            """The piece that begins at this sample."""
-            last = min(first + step, end)
+        def piece(mean: Tensor, other: Tensor) -> None:
             with torch.inference_mode():
-                rows = decoder(x, skip, first // FOLD, -(-last // FOLD))
-                part = rows.reshape(-1, filters)[first % FOLD :][: last - first].T[None]
-                return then(part) if then else part
+                mean.lerp_(other, share)
 
-        step = max(PIECE // size, 1) * size
-        return self.pool.map(piece, range(0, end, step))
+        time = 0 if mean.dim() == 2 else -1
+        list(self.pool.map(piece, *(x.chunk(self.threads, dim=time) for x in (mean, other))))
+
+    def mean_of(self, encoder: FoldedChannelEncoder, x: Tensor) -> Tensor:
+        """What late fusion's encoder makes of features (T, F), its mean over time."""
+
+        def piece(rows: slice) -> Tensor:
+            with torch.inference_mode():
+                return encoder(x, rows)
+
+        n, columns = len(x) // encoder.stride - 1, encoder.stride * x.shape[1]
+        return encoder.mean(torch.cat(list(self.pool.map(piece, _cut(n, columns)))))
 
     def pieces(self, layer, *maps: Tensor, size: int = 1, then=None) -> Iterator[Tensor]:
         """`layer(*maps)` of maps (1, F, T) in pieces of a multiple of `size` samples; what does not fill it is dropped.
@@ -133,7 +208,8 @@ class Pieces:
         end = length - length % size
         whole = self.like.is_cuda or any(length % x.shape[-1] for x in maps)
         # A decoder sees half a kernel and a sample; two kernels are more than that, and even.
-        step, halo = max(PIECE // (2 * size), 1) * 2 * size, 2 * self.kernel
+        most, halo = min(PIECE, -(-length // self.threads)), 2 * self.kernel
+        step = -(-most // (2 * size)) * 2 * size
         if whole:
             step = halo = length
 
@@ -166,7 +242,12 @@ def joined(parts: Iterator[Tensor], length: int) -> Tensor:
     for part in parts:
         if part.shape[-1] == length:
             return part
-        x = part.new_empty(*part.shape[:-1], length) if x is None else x
+        if x is None:
+            filters, by_time = (
+                part.shape[1],
+                part.stride(1) == 1,
+            )  # folded levels have all filters side by side
+            x = part.new_empty(1, length, filters).mT if by_time else part.new_empty(1, filters, length)
         x[..., first : first + part.shape[-1]] = part
         first += part.shape[-1]
     return x

@@ -131,12 +131,14 @@ class EncodedChannelAttention(nn.Module):
         self.heads = nn.ModuleList(Scores(s.encoder_filters, s) for _ in range(s.heads))
         self.shortest = s.rate // 2 + 8 * (s.rate // 4)  # samples that both convolutions span
 
+    def check(self, samples: int) -> None:
+        """Refuse signals that are shorter than what both convolutions span."""
+        if samples < self.shortest:
+            raise SleeplibError(f"{samples} samples; the channel encoder takes {self.shortest} or more")
+
     def logits(self, maps: Tensor) -> Tensor:
         """The channels' scores for each head before the softmax, `(B, heads, C)`."""
-        if maps.shape[-1] < self.shortest:
-            raise SleeplibError(
-                f"{maps.shape[-1]} samples; the channel encoder takes {self.shortest} or more"
-            )
+        self.check(maps.shape[-1])
         features = self.encoder(maps.flatten(0, 1)).mean(-1).unflatten(0, maps.shape[:2])  # (B, C, F)
         return stack([scores(features) for scores in self.heads], dim=1)
 
