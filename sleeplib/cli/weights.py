@@ -1,18 +1,18 @@
-"""The commands about weights that are there to be used: `weights list | fetch | verify`."""
+"""The commands about weights that are there to be used: `weights list | fetch | verify | export`."""
 
 import sys
 from pathlib import Path
 
-from sleeplib.cli.common import add_command
+from sleeplib.cli.common import add_command, positive
 from sleeplib.errors import SleeplibError
 
 
 def add_weights(commands) -> None:
     """The commands of `sleeplib weights`."""
-    told = "list, fetch and verify the weights that were published"
+    told = "list, fetch, verify and export weights"
     top = commands.add_parser("weights", help=told, description=f"{told.capitalize()}.")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (add_list, add_fetch, add_verify):
+    for add in (add_list, add_fetch, add_verify, add_export):
         add(commands)
 
 
@@ -119,6 +119,43 @@ def verify(a) -> int:
             bad += 1
             print(f"sleeplib: {error}", file=sys.stderr)
     return 1 if bad else 0
+
+
+def add_export(commands) -> None:
+    """Options of `sleeplib weights export`."""
+    command = add_command(commands, "export", export, "write weights as an ONNX file")
+    command.add_argument(
+        "weights", metavar="NAME|PATH", help="a name of `weights list`, or a .safetensors file"
+    )
+    command.add_argument("file", metavar="FILE.onnx", type=Path, help="what to write")
+    command.add_argument(
+        "--per-epoch", type=positive, default=1, metavar="N", help="stages per 30 s, of AnySleep and U-Sleep"
+    )
+    command.add_argument(
+        "--night",
+        action="store_true",
+        help="SeqSleepNet: a whole night in, all decisions fused; not sequences",
+    )
+
+
+def export(a) -> None:
+    """Write weights as an ONNX file, for programs that have onnxruntime and no Python.
+
+    AnySleep, its variants and U-Sleep take any number of nights, channels and samples; SeqSleepNet any number of
+    sequences or, with --night, of epochs. Rate, scaling, channels, order of stages and SHA-256 of the weights stand in
+    the file's metadata. Published weights that are not here are fetched. Needs the extra `onnx`.
+    """
+    if a.file.suffix != ".onnx":
+        raise SleeplibError(f"{a.file}: the file to write has to end in .onnx")
+    from sleeplib.models import onnx, weights
+    from sleeplib.staging import find_weights
+
+    path, _ = find_weights(a.weights)
+    network = weights.load(path)
+    onnx.export(network, a.file, a.per_epoch, a.night)
+    told = onnx.facts(network, a.per_epoch, a.night)
+    print(f"{a.file}: {told['network']}, {a.file.stat().st_size / 1e6:.1f} MB, from {path}")
+    print(f"input: {told['input']}")
 
 
 def _add_out(command) -> None:
