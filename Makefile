@@ -1,10 +1,12 @@
 # Two commands: `make book` and `make test`. The rest are their parts; `make help` lists them.
 #
 #   PROFILE  smoke (seconds), demo (a laptop, the default) or paper (a GPU and the real cohorts)
+#   JOBS     notebooks that run side by side (2 by default, of some 2 GB of memory each)
 #   NIGHTS   a folder of real nights (.npz with x, y, fs): `make book NIGHTS=../sleep-edf` trains on them too
 #   PYTHON   Python 3.11 or newer; found by itself where it has one of the usual names
 
 PROFILE ?= demo
+JOBS ?= 2
 NIGHTS ?=
 BIN := .venv/bin
 # A name on the PATH may be a shim that cannot run, and some systems ship Python without venv: so try each.
@@ -26,7 +28,7 @@ test: lint ## everything that is tested
 env: .venv/.installed ## the virtual environment, at the versions in constraints.txt
 
 notebooks: env ## run the notebooks; those that nothing changed for are skipped
-	@$(BIN)/sleeplib run --profile $(PROFILE) $(if $(NIGHTS),--set folder=$(abspath $(NIGHTS)))
+	@$(BIN)/sleeplib run --profile $(PROFILE) --jobs $(JOBS) $(if $(NIGHTS),--set folder=$(abspath $(NIGHTS)))
 
 pair: env ## bring each .ipynb in step with its .py
 	@$(BIN)/python -m sleeplib.experiments pair

@@ -34,7 +34,7 @@ CHAPTERS = [
     "the_family_of_stagers", "how_good_is_a_stager", "how_well_do_experts_agree", "what_the_tables_teach",
     "any_channels",
     "many_cohorts", "what_channels_are_worth", "below_thirty_seconds", "from_sequences_to_people",
-    "your_own_night",
+    "your_own_night", "eight_times_faster",
 ]  # fmt: skip
 
 

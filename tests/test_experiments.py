@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -10,6 +11,7 @@ import yaml
 from sleeplib import experiments
 from sleeplib.errors import SleeplibError
 from sleeplib.experiments import notebooks as files
+from sleeplib.experiments.side_by_side import may_start
 from sleeplib.provenance import root
 
 NOTEBOOK = """\
@@ -328,3 +330,48 @@ def test_door_imports_nothing_heavy():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.split()
     assert not {"papermill", "jupytext", "torch", "pandas"} & set(loaded)
+
+
+def planned(name, alone=False, last=False, in_turn=()):
+    return SimpleNamespace(name=name, alone=alone, last=last, in_turn=set(in_turn))
+
+
+def test_side_by_side_notebooks_keep_out_of_each_others_way():
+    first, second, other = planned("a", in_turn={"mass"}), planned("b", in_turn={"mass"}), planned("c")
+    clock, reader = planned("d", alone=True), planned("e", last=True)
+    assert may_start(other, [first], []) and may_start(first, [other], [])
+    assert not may_start(second, [first], []) and not may_start(second, [other], [first])
+    assert (
+        not may_start(clock, [other], [])
+        and not may_start(other, [clock], [])
+        and may_start(clock, [], [first])
+    )
+    assert (
+        not may_start(reader, [other], [])
+        and not may_start(reader, [], [first])
+        and may_start(reader, [], [])
+    )
+
+
+@pytest.fixture
+def cohort(tmp_path, folder):
+    """What the second notebook reads."""
+    (tmp_path / "data/embedded").mkdir(parents=True)
+    (tmp_path / "data/embedded/a.edf").touch()
+
+
+def test_notebooks_run_side_by_side(folder, cohort, capfd):
+    runs = experiments.run("smoke", notebooks=folder, jobs=2)
+    assert [r.name for r in runs] == ["reader", "toy"] and all(r.done for r in runs)
+    told = capfd.readouterr().out
+    assert told.index("[2/2] toy (smoke): running") < told.index("[1/2] reader (smoke): done")
+    experiments.run("smoke", notebooks=folder, jobs=2)
+    assert capfd.readouterr().out.count("skipped") == 2
+
+
+def test_of_notebooks_side_by_side_one_fails_and_the_other_is_kept(folder, cohort):
+    text = (folder / "toy.py").read_text()
+    (folder / "toy.py").write_text(text.replace("fail = False", "fail = True"))
+    with pytest.raises(SleeplibError, match=r"toy failed in cell.*as it was told"):
+        experiments.run("smoke", notebooks=folder, jobs=2)
+    assert [r.done for r in experiments.plan("smoke", notebooks=folder)] == [True, False]

@@ -244,6 +244,7 @@ def add_run(commands) -> None:
         "--plan", action="store_true", help="only print parameters, data, and expected times"
     )
     command.add_argument("--force", action="store_true", help="run again what is finished")
+    command.add_argument("--jobs", type=positive, default=1, help="notebooks side by side (default: 1)")
 
 
 def run(a) -> None:
@@ -257,7 +258,7 @@ def run(a) -> None:
     if a.plan:
         print(experiments.describe(experiments.plan(a.profile, a.notebooks, values(a.set))))
     else:
-        experiments.run(a.profile, a.notebooks, values(a.set), force=a.force)
+        experiments.run(a.profile, a.notebooks, values(a.set), force=a.force, jobs=a.jobs)
 
 
 COMMANDS = (add_evaluate, add_crossvalidate, add_run)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sleeplib.errors import SleeplibError
 from sleeplib.experiments import notebooks as files
+from sleeplib.experiments.side_by_side import run_all
 from sleeplib.provenance import versions
 from sleeplib.results import build_folder, committed_folder, data_folder, local_folder
 
@@ -26,6 +27,8 @@ class Data:
     get: str
     made: bool = False  # the notebook makes them itself where they are missing
     optional: bool = False  # the notebook runs without them
+    written: bool = False  # by other notebooks
+    in_turn: bool = False  # notebooks that read them do not run together
 
     @property
     def blocks(self) -> bool:
@@ -55,6 +58,17 @@ class Run:
     minutes: float | None
     digest: str
     output: Path
+    alone: bool = False  # measures times: nothing runs beside it
+
+    @property
+    def in_turn(self) -> set[str]:
+        """Data that the first notebook to read them makes."""
+        return {data.name for data in self.data if data.in_turn}
+
+    @property
+    def last(self) -> bool:
+        """Whether it reads what other notebooks write."""
+        return any(data.written for data in self.data)
 
     @property
     def state(self) -> Path:
@@ -93,11 +107,19 @@ def plan(profile: str = "demo", names=None, overrides: dict | None = None, noteb
     return [_plan(folder, settings, name, profile, known[name], overrides) for name in names]
 
 
-def run(profile: str = "demo", names=None, overrides=None, force: bool = False, notebooks=None, report=print):
+def run(
+    profile: str = "demo",
+    names=None,
+    overrides=None,
+    force=False,
+    notebooks=None,
+    report=print,
+    jobs: int = 1,
+) -> list[Run]:
     """Run the notebooks of a profile into `notebooks` of the build folder; what was done already is skipped.
 
     A notebook that fails leaves `<name>.partial.ipynb` with everything up to the failing cell, and the output
-    of an earlier run stays. Returns the runs.
+    of an earlier run stays. With several `jobs` notebooks run side by side. Returns the runs.
 
     Raises
     ------
@@ -105,17 +127,29 @@ def run(profile: str = "demo", names=None, overrides=None, force: bool = False, 
         As `plan`; if data are missing, saying how to get them; if a cell fails, naming it.
     """
     runs = plan(profile, names, overrides, notebooks)
-    for i, planned in enumerate(runs, start=1):
+    label = f"[{{}}/{len(runs)}] {{}} ({profile})".format
+
+    def start(number: int, planned: Run) -> Run | None:
         # Planned again, because an earlier notebook may have written what this one reads.
         todo = plan(profile, [planned.name], _of(planned, overrides), notebooks)[0]
-        label = f"[{i}/{len(runs)}] {todo.name} ({profile})"
         if todo.done and not force:
-            report(f"{label}: nothing changed, skipped")
-            continue
+            report(f"{label(number, todo.name)}: nothing changed, skipped")
+            return None
         if missing := [str(data) for data in todo.data if data.blocks]:
             raise SleeplibError(f"notebook {todo.name} needs {' and '.join(missing)}")
-        report(f"{label}: running, {_minutes(todo.minutes)}")
-        report(f"{label}: done in {_execute(todo):.0f} s")
+        report(f"{label(number, todo.name)}: running, {_minutes(todo.minutes)}")
+        return todo
+
+    def done(number: int, run: Run, seconds: float) -> None:
+        report(f"{label(number, run.name)}: done in {seconds:.0f} s")
+
+    files.pair(files.folder(notebooks))
+    if jobs > 1:
+        run_all(runs, jobs, start, _execute, done)
+        return runs
+    for number, planned in enumerate(runs, start=1):
+        if todo := start(number, planned):
+            done(number, todo, _execute(todo))
     return runs
 
 
@@ -172,6 +206,7 @@ def _plan(folder, settings, name, profile, defaults, overrides) -> Run:
         minutes=_expected(entry, profile, data),
         digest=_digest(source, parameters, data),
         output=build_folder() / "notebooks" / f"{name}.ipynb",
+        alone=entry.get("alone", False),
     )
 
 
@@ -197,7 +232,7 @@ def _data(name: str, entry: dict, parameters: dict) -> Data:
         folders,
         found,
         entry["get"],
-        *(entry.get(key, False) for key in ("made", "optional")),
+        *(entry.get(key, False) for key in ("made", "optional", "written", "in_turn")),
     )
 
 
@@ -229,7 +264,6 @@ def _execute(run: Run) -> float:
 
     partial = run.output.with_suffix(".partial.ipynb")
     partial.parent.mkdir(parents=True, exist_ok=True)
-    files.pair(run.source.parent)
     begun = time.monotonic()
     os.environ["SLEEPLIB_NOTEBOOK"] = run.name  # the kernel inherits it, and result records quote it
     try:
