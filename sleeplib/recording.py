@@ -1,7 +1,7 @@
 """What every room passes on: `Recording` and its `Header`, `Hypnogram`, `Event`, `Subject`."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 
 import numpy as np
 
@@ -18,6 +18,8 @@ class Subject:
     sex: str | None = None
     ahi: float | None = None
 
+
+UNDATED = date(1985, 1, 1)  # the day of a start of which only the clock time is known, or shall be
 
 # The vocabulary of events, as `cohorts.read` gives them in any cohort; "apnea" is one whose type nobody wrote down.
 AROUSAL = "arousal"

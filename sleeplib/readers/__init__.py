@@ -1,6 +1,7 @@
 """A file format in, a `Recording` out. `read`, `header` and `read_hypnogram` choose the reader by the file's name."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,14 +22,16 @@ class _Format(NamedTuple):
     signals: Callable | None
     header: Callable | None
     hypnogram: Callable
+    bare: Callable | None = None  # signals without stages and events
 
 
-_EDF = _Format(read_edf, read_edf_header, read_edf_hypnogram)
+_EDF = _Format(read_edf, read_edf_header, read_edf_hypnogram, partial(read_edf, scored=False))
 _HDF5 = _Format(read_hdf5, read_hdf5_header, lambda path: read_hdf5(path, []).hypnogram)
 _WFDB = _Format(read_wfdb, read_wfdb_header, lambda path: _beside(path))
 _FORMATS = {
     ".edf": _EDF,
     ".rec": _EDF,
+    ".bdf": _EDF,
     ".h5": _HDF5,
     ".hdf5": _HDF5,
     ".hea": _WFDB,
@@ -54,20 +57,23 @@ def _reader(path, what: str) -> Callable:
     return getattr(_FORMATS[path.suffix.lower()], what)
 
 
-def read(path, channels: list[str] | None = None) -> Recording:
-    """Read any supported file of signals: EDF and EDF+ (`.edf`, `.rec`), the HDF5 of DCSM and DOD (`.h5`), WFDB
-    (`.hea`), DeepSleepNet arrays (`.npz`).
+def read(path, channels: list[str] | None = None, scored: bool = True) -> Recording:
+    """Read any supported file of signals: EDF and EDF+ (`.edf`, `.rec`), BDF and BDF+ (`.bdf`), the HDF5 of DCSM and
+    DOD (`.h5`), WFDB (`.hea`), DeepSleepNet arrays (`.npz`).
 
     Parameters
     ----------
     channels : labels to read, in this order; by default all
+    scored : whether stages and events are wanted; if not, an EDF or BDF file is read whatever is wrong with them
 
     Raises
     ------
     SleeplibError
         If the file is missing, of unknown kind, or damaged, or lacks a channel.
     """
-    return _reader(path, "signals")(path, channels)
+    reader = _reader(path, "signals")
+    bare = _FORMATS[Path(path).suffix.lower()].bare
+    return reader(path, channels) if scored or not bare else bare(path, channels)
 
 
 def header(path) -> Header:

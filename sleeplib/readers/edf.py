@@ -1,9 +1,9 @@
-"""EDF and EDF+ (`.edf`, `.rec`): recordings with their annotations, in and out."""
+"""EDF and EDF+ (`.edf`, `.rec`), in and out, and BDF and BDF+ (`.bdf`), in: recordings with their annotations."""
 
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, time
+from datetime import date, datetime, time
 from pathlib import Path
 
 import edfio
@@ -13,10 +13,12 @@ from sleeplib import stages as vocabulary
 from sleeplib.errors import SleeplibError
 from sleeplib.readers.common import chosen, damage, whole
 from sleeplib.readers.edf_file import EdfFile, open_edf
-from sleeplib.recording import Event, Header, Hypnogram, Recording, Subject
+from sleeplib.readers.edf_header import MONTHS
+from sleeplib.recording import UNDATED, Event, Header, Hypnogram, Recording, Subject
 
 # Rechtschaffen & Kales was scored in 20-s epochs too. The first wins where both fit.
 _EPOCHS = (vocabulary.EPOCH_SECONDS, 20.0)
+_OLDEST = 120  # years
 _RECORD_BYTES = 61_440  # of signals in a data record, at most: the EDF standard's advice
 
 
@@ -57,8 +59,11 @@ def _hypnogram(path: Path, scored: list[tuple[float, float | None, int]]) -> Hyp
     return Hypnogram(stages, seconds, float(first))
 
 
-def _subject(patient: str, fallback: str) -> Subject:
-    """Who the patient field of EDF+ describes: code, sex, birth date, name, and more as `key=value`."""
+def _subject(patient: str, start: datetime | None, fallback: str) -> Subject:
+    """Who the patient field of EDF+ describes: code, sex, birth date, name, and more as `key=value`.
+
+    The age is that of the field, or else that at the `start` of the recording, in years that are full.
+    """
     code, sex, *rest = [*patient.split(), "", "", ""]
     birth = re.fullmatch(r"X|\d\d-[A-Z]{3}-\d{4}", rest[0], re.IGNORECASE)
     if sex not in ("F", "M", "X") or not birth:  # plain EDF: the field is free text, and may be a name
@@ -74,18 +79,30 @@ def _subject(patient: str, fallback: str) -> Subject:
         except (KeyError, ValueError):
             return None
 
-    return Subject(
-        code if code != "X" else fallback, number("age"), sex if sex != "X" else None, number("ahi")
-    )
+    age = number("age") if "age" in known else _age(rest[0].upper(), start)
+    return Subject(code if code != "X" else fallback, age, sex if sex != "X" else None, number("ahi"))
+
+
+def _age(birth: str, start: datetime | None) -> float | None:
+    """Full years from a birth date (02-MAY-1951, or X) to a start; None where one of them is not known or absurd."""
+    if birth == "X" or start is None or start.date() == UNDATED:
+        return None
+    day, month, year = birth.split("-")
+    try:
+        born = date(int(year), MONTHS.index(month) + 1, int(day))
+    except ValueError:
+        return None
+    years = start.year - born.year - ((start.month, start.day) < (born.month, born.day))
+    return float(years) if 0 <= years <= _OLDEST else None
 
 
 def read_edf_header(path) -> Header:
-    """Channels, rates, units, lengths and start of an EDF or EDF+ file, without its signals.
+    """Channels, rates, units, lengths and start of an EDF or BDF file, without its signals.
 
     Raises
     ------
     SleeplibError
-        If the file is truncated, damaged, or not EDF.
+        If the file is truncated, damaged, or neither EDF nor BDF.
     """
     return _header(open_edf(path))
 
@@ -98,29 +115,30 @@ def _header(file: EdfFile) -> Header:
         samples=[file.samples(s) for s in file.signals],
         id=file.path.stem,
         start=file.start,
-        subject=_subject(file.patient, file.path.stem),
+        subject=_subject(file.patient, file.start, file.path.stem),
         gaps=file.gaps,
     )
 
 
-def read_edf(path, channels: list[str] | None = None) -> Recording:
-    """Read an EDF or EDF+ file: signals in microvolts where the unit is a voltage, each at its own rate, and stages
+def read_edf(path, channels: list[str] | None = None, scored: bool = True) -> Recording:
+    """Read an EDF or BDF file: signals in microvolts where the unit is a voltage, each at its own rate, and stages
     and events from its annotations. Where a discontinuous file (EDF+D) has gaps, the signals are zero.
 
     Parameters
     ----------
     channels : labels to read, in this order; by default all. Of several channels of one label it is the first
+    scored : whether to read stages and events, too
 
     Raises
     ------
     SleeplibError
-        If the file is truncated, damaged, or not EDF, or lacks a channel.
+        If the file is truncated, damaged, or neither EDF nor BDF, or lacks a channel.
     """
     file = open_edf(path)
     with damage(path, "EDF"):
         header = _header(file)
         wanted = chosen(path, header.channels, channels)
-        hypnogram, events = _scoring(file)
+        hypnogram, events = _scoring(file) if scored else (None, [])
         return Recording(
             signals=[file.signal(file.signals[i]) for i in wanted],
             rates=[header.rates[i] for i in wanted],
@@ -136,7 +154,7 @@ def read_edf(path, channels: list[str] | None = None) -> Recording:
 
 
 def read_edf_scoring(path) -> tuple[Hypnogram | None, list[Event]]:
-    """Stages and other annotations of an EDF+ file, without its signals.
+    """Stages and other annotations of an EDF+ or BDF+ file, without its signals.
 
     Raises
     ------
@@ -149,7 +167,7 @@ def read_edf_scoring(path) -> tuple[Hypnogram | None, list[Event]]:
 
 
 def read_edf_hypnogram(path) -> Hypnogram:
-    """Read the stages among the annotations of an EDF+ file.
+    """Read the stages among the annotations of an EDF+ or BDF+ file.
 
     Raises
     ------
@@ -238,8 +256,9 @@ def _writing(path) -> Iterator[Path]:
 
 
 def _clock(start: datetime | None) -> dict:
+    dated = start is not None and start.date() != UNDATED
     return {
-        "recording": edfio.Recording(startdate=start.date() if start else None),
+        "recording": edfio.Recording(startdate=start.date() if dated else None),
         "starttime": start.time() if start else time(0, 0, 0),
     }
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from unittest.mock import patch
 from zipfile import ZipFile
 
+import edfio
 import h5py
 import numpy as np
 
@@ -100,6 +101,14 @@ def _marked() -> Recording:
     return night
 
 
+def _bdf(path: Path) -> None:
+    night = _marked()
+    signals = [
+        edfio.BdfSignal(x, 10, label=name) for x, name in zip(night.signals, night.channels, strict=True)
+    ]
+    edfio.Bdf(signals, annotations=edf.annotations_of(night.hypnogram, EVENTS)).write(path)
+
+
 def _discontinuous(path: Path) -> None:
     """As EDF+D, with a pause of half a minute before the last data record."""
     edf.write_edf(_marked(), path)
@@ -110,6 +119,7 @@ def _discontinuous(path: Path) -> None:
 FORMATS = {
     "edf": (_written("n.edf", lambda p: edf.write_edf(_marked(), p)), edf.read_edf),
     "edf+d": (_written("d.edf", _discontinuous), edf.read_edf),
+    "bdf": (_written("n.bdf", _bdf), edf.read_edf),
     "edf header": (_written("n.edf", lambda p: edf.write_edf(_marked(), p)), edf.read_edf_header),
     "edf annotations": (
         _written("a.edf", lambda p: edf.write_edf_annotations(p, EVENTS * 3, START)),

@@ -96,7 +96,27 @@ def test_gaps_are_zeros_and_times_stay_true(tmp_path):
     assert night.signals[0].tolist() == [1] * 8 + [0] * 12 + [1] * 8
     assert night.gaps == [(2, 3)] == list(header.gaps) and header.samples == [28]
     assert night.events == [Event("arousal", 5.25, 1.0)] and night.duration == 7
-    assert readers.read(edf(path, signal(np.full((4, 4), 10)), stamps, reserved="EDF+C")).duration == 4
+    named = readers.read(edf(path, signal(np.full((4, 4), 10)), stamps, reserved="EDF+C"))
+    assert named.gaps == [(2, 3)] and named.signals[0].tolist() == night.signals[0].tolist()
+
+
+@pytest.mark.parametrize(
+    "stamps",
+    [
+        (0, 1, 2, 3),
+        (0, 1.004, 2.1, 3.9),
+        (0, 9, 1, 3),
+        (0, 5, 4, 9),
+        (0, 1, 5, None),
+        (0, None, 5, 9),
+        (7, 8, 9, 9),
+    ],
+)
+def test_a_continuous_file_is_believed_unless_its_time_stamps_have_a_pause(stamps, tmp_path):
+    marks = notes(*(b"x" if stamp is None else b"+%g\x14\x14\0" % stamp for stamp in stamps))
+    path = edf(tmp_path / "x.edf", signal(np.full((4, 4), 10)), marks, reserved="EDF+C")
+    header = readers.header(path)
+    assert header.gaps == () and header.samples == [16]
 
 
 def test_stamps_that_err_by_milliseconds_leave_no_holes(tmp_path):
@@ -137,6 +157,9 @@ def test_a_first_record_at_a_fraction_of_a_second(ramp, tmp_path):
 def test_annotations_without_time_stamps_are_not_lost(tmp_path):
     marks = notes(b"+30\x1530\x14Sleep stage W\x14\0+60\x1530\x14Sleep stage 2\x14\0")
     assert readers.read_hypnogram(edf(tmp_path / "x.edf", marks, seconds="0")).onset == 30
+    marks = notes(*(b"+%d\x14\x14\0+%d\x1530\x14Sleep stage 2\x14\0" % (t, t) for t in (0, 30, 60)))
+    path = edf(tmp_path / "x.edf", marks, seconds="0", reserved="EDF+C")
+    assert readers.header(path).gaps == () and readers.read_hypnogram(path).stages.tolist() == [2, 2, 2]
 
 
 def test_the_size_decides_how_many_records_there_are(ramp, tmp_path):
@@ -182,10 +205,33 @@ def test_dates_and_clocks_as_they_come(fixed, start, ramp, tmp_path):
         ("DOE F 1951 ward 3", Subject("x")),
         ("M\xfc7 M x X".encode("latin-1"), Subject("Mü7", sex="M")),
         ("P7 F X X age=old", Subject("P7", sex="F")),
+        ("P7 F 02-MAY-1951 X", Subject("P7", 49.0, "F")),  # on 3 February 2001
+        ("P7 F 03-feb-1951 X", Subject("P7", 50.0, "F")),
+        ("P7 F 04-FEB-2001 X", Subject("P7", sex="F")),  # not born yet
+        ("P7 F 01-JAN-1800 X", Subject("P7", sex="F")),
+        ("P7 F 31-FEB-1951 X", Subject("P7", sex="F")),
+        ("P7 F 02-MAI-1951 X", Subject("P7", sex="F")),
+        ("P7 F 02-MAY-1951 X age=old", Subject("P7", sex="F")),
     ],
 )
 def test_what_the_patient_field_tells(patient, subject, ramp, tmp_path):
     assert readers.header(edf(tmp_path / "x.edf", signal(ramp), patient=patient)).subject == subject
+
+
+def test_without_a_date_a_birth_tells_no_age(ramp, tmp_path):
+    for date in ("", "01.01.85"):
+        path = edf(tmp_path / "x.edf", signal(ramp), patient="P7 F 02-MAY-1951 X", date=date)
+        assert readers.header(path).subject == Subject("P7", sex="F")
+
+
+def test_signals_are_read_without_annotations_that_are_damaged(ramp, tmp_path):
+    path = edf(tmp_path / "x.edf", signal(ramp), notes(b"+0\x14\x14\0+1\x153\0", b"", b""))
+    with pytest.raises(SleeplibError, match="cannot be read"):
+        readers.read(path)
+    with pytest.raises(SleeplibError, match="cannot be read"):
+        readers.read_hypnogram(path)
+    night = readers.read(path, scored=False)
+    assert night.signals[0].tolist() == list(range(-6, 6)) and night.hypnogram is None and night.events == []
 
 
 def test_channels_without_calibration_do_not_claim_microvolts(ramp, tmp_path):
@@ -293,8 +339,8 @@ def _with(seconds="1", fixed=None, **fields):
 REFUSED = {
     "no signals": (lambda path, ramp: edf(path), "number of signals '0'"),
     "no records": (lambda path, ramp: edf(path, {**signal(ramp), "data": []}, records=-1), "without data records"),
-    "24 bits": (lambda path, ramp: edf(path, signal(ramp), version=b"\xffBIOSEMI"), "BDF.*convert it to EDF"),
-    "something else": (lambda path, ramp: path.write_bytes(b"\x89PNG\r\n" * 100), "not an EDF file"),
+    "something like BDF": (lambda path, ramp: edf(path, signal(ramp), version=b"\xffBIOSEM"), "neither EDF nor BDF"),
+    "something else": (lambda path, ramp: path.write_bytes(b"\x89PNG\r\n" * 100), "neither EDF nor BDF"),
     "header too long": (_with(fixed={"header": 768}), "contradict each other; repair"),
     "header size in words": (_with(fixed={"header": "many"}), "header bytes 'many'.*repair"),
     "half a signal": (_with(fixed={"n": "1.5"}), "no whole number"),
