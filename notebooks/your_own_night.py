@@ -67,7 +67,7 @@ from sleeplib.analysis import arousals as events
 from sleeplib.analysis import resolution as pieces
 from sleeplib.errors import SleeplibError
 from sleeplib.readers.edf import write_edf
-from sleeplib.recording import AROUSAL, Subject
+from sleeplib.recording import AROUSAL
 from sleeplib.report import look, tables
 from sleeplib.stages import EPOCH_SECONDS, STAGES, UNSCORED, parse
 from sleeplib.staging.networks import DEMO
@@ -147,15 +147,13 @@ else:
     except SleeplibError:  # an installed package has no demo weights
         used, told = staging.find_weights()
 
-options = {"weights": used, "channels": channels, "start": start, "end": end}
+options = {"weights": used, "channels": channels, "age": age}
+options |= {"start": start, "end": end}
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always", staging.StagingWarning)
     night = sleeplib.stage(
         path, resolution=resolution, arousals=arousals, **options
     )
-if age is not None:
-    person = night.subject or Subject(night.id)
-    night = replace(night, subject=replace(person, age=float(age)))
 if night.network["simulated"]:
     told = f"{told} WARNING: {night.network['title']}. Good for a tour; no word"
     told += " about a real night should be believed."
@@ -542,38 +540,14 @@ plt.show()
 # probability of 1 in the corrected file stands for your word.
 
 # %%
-changes = {int(k) - 1: parse(stage) for k, stage in corrections.items()}
-if outside := [k + 1 for k in changes if not 0 <= k < len(stages)]:
-    raise SleeplibError(f"no epochs {outside}; there are 1 to {len(stages)}")
+changes = {int(epoch): stage for epoch, stage in corrections.items()}
 if not changes and known:
     looked_at = [entry["epoch"] for entry in worth]
-    changes = {k: int(experts[k]) for k in looked_at if experts[k] != UNSCORED}
-
-
-def corrected(night, changes, scorer):
-    """A night with some epochs as a person sees them, under that person's name; epochs from 0 to stages."""
-    posteriors = night.posteriors.copy()
-    gone = np.zeros(len(posteriors), bool)
-    if night.unscored is not None:
-        gone |= night.unscored
-    for k, stage in changes.items():
-        gone[k] = stage == UNSCORED
-        posteriors[k] = 1 / len(STAGES) if gone[k] else np.eye(5)[stage]
-    title = (
-        f"{night.network['title']}; {len(changes)} epochs looked at by {scorer}"
-    )
-    return replace(
-        night,
-        id=f"{night.id}_{scorer}",
-        posteriors=posteriors,
-        network=night.network | {"name": scorer, "title": title},
-        fine=None,
-        per_epoch=1,
-        unscored=gone if gone.any() else None,
-    )
-
-
-mine = corrected(night, changes, scorer)
+    changes = {
+        k + 1: STAGES[experts[k]] for k in looked_at if experts[k] != UNSCORED
+    }
+mine = night.corrected(changes, scorer)
+mine = night.corrected(changes, scorer)
 hand = mine.hypnogram.stages
 print(
     f"{kind}: {len(changes)} epochs looked at, {(hand != stages).sum()} changed; "

@@ -182,10 +182,27 @@ def _named(label: str, unit: str) -> Channel:
     text = _plain(label)
     if len("".join(label.split())) > LONGEST:
         return Channel(label, "other", reason=f"no label has over {LONGEST} characters")
+    return _by_grammar(label, text, unit) or _of_two(label) or _by_words(label, text)
+
+
+def _by_grammar(label: str, text: str, unit: str) -> Channel | None:
     for role, known in [*_GRAMMAR, *(_SHY if voltage(unit) else [])]:
         if match := known.fullmatch(text):
             return _electrode(label, role, match.groupdict())
-    return _by_words(label, text)
+    return None
+
+
+def _of_two(label: str) -> Channel | None:
+    """A channel named after two derivations (F4-M1:F3-M2): of their role, at no place that could be told."""
+    parts = (
+        [_by_grammar(part, _plain(part), "") for part in label.split(":")] if label.count(":") == 1 else []
+    )
+    roles = {part.role if part and part.reference else "" for part in parts}
+    if len(roles) != 1 or not roles <= SLOWEST.keys():
+        return None
+    return Channel(
+        label, *roles, reason="named after two derivations: which electrodes it shows is not known"
+    )
 
 
 def _checked(channel: Channel, unit: str, rate: float | None) -> Channel:

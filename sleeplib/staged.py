@@ -1,13 +1,16 @@
 """A night that a network has staged: everything that its files, its table and its report are made of."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import numpy as np
 
 from sleeplib.errors import SleeplibError
-from sleeplib.recording import Hypnogram, Subject
-from sleeplib.stages import EPOCH_SECONDS, STAGES, UNSCORED, edf_text, to_intervals
+from sleeplib.recording import UNDATED, Hypnogram, Subject
+from sleeplib.stages import EPOCH_SECONDS, STAGES, UNSCORED, edf_text, parse, to_intervals
+
+_OLDEST = 90  # years; higher ages are rare enough to name somebody
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,52 @@ class Staged:
     def begins(self) -> datetime | None:
         """Clock time of the first epoch."""
         return self.start + timedelta(seconds=self.onset) if self.start else None
+
+    def corrected(self, changes: Mapping[int, str], scorer: str) -> "Staged":
+        """The night with some epochs as a person sees them, under that person's name and with probabilities of 1.
+
+        Parameters
+        ----------
+        changes : epoch, counted from 1 as in the report, to stage: {212: "REM", 213: "N2", 220: "?"}
+
+        Raises
+        ------
+        SleeplibError
+            If there is no such epoch, or no such stage.
+        """
+        posteriors, n = self.posteriors.copy(), len(self.posteriors)
+        unscored = np.zeros(n, bool) if self.unscored is None else self.unscored.copy()
+        for epoch, text in changes.items():
+            if epoch not in range(1, n + 1):
+                raise SleeplibError(f"{self.id}: no epoch {epoch} to be corrected; there are 1 to {n}")
+            stage = parse(str(text))
+            unscored[epoch - 1] = stage == UNSCORED
+            posteriors[epoch - 1] = 1 / len(STAGES) if stage == UNSCORED else np.arange(len(STAGES)) == stage
+        title = f"{self.network.get('title') or self.network['name']}; {len(changes)} epochs corrected by {scorer}"
+        return replace(
+            self,
+            id=f"{self.id}_{scorer}",
+            posteriors=posteriors,
+            network=self.network | {"name": scorer, "title": title},
+            per_epoch=1,
+            fine=None,
+            unscored=unscored if unscored.any() else None,
+        )
+
+    def anonymous(self, id: str) -> "Staged":
+        """The night without what names the person: another id, no code, no AHI, no date.
+
+        Sex, time of day and age stay (over 89 as 90): the statistics need them. The date is 1985-01-01, which stands
+        for none.
+        """
+        person = self.subject
+        age = None if person is None or person.age is None else min(person.age, _OLDEST)
+        return replace(
+            self,
+            id=id,
+            subject=person and Subject(id, age, person.sex),
+            start=self.start and datetime.combine(UNDATED, self.start.time()),
+        )
 
     def annotations(self):
         """Stages by bouts, and arousals, as `mne.Annotations` in the texts of EDF+, for `raw.set_annotations`.

@@ -49,13 +49,15 @@ WILD = {
         |EEG F3 [uV]|EEG C4-M1 (uV)|C3-A1A2|C3-M1M2|C3-(M1+M2)/2|Cz-A1+A2|P4-AVG|C4-Ref|F4-Cz|C4-G2|F3-PG1|Fp2-T4
         |1: F3-M2|F3-M2-0|EEG C4-A1 256Hz|csEEG|O2@uV@256|O2@µV@200|O2@mV@100|EEG PO2|O1-A2@V@128|M2:C3
         |A1:F4|01-A2|P3-01|EEG F3-A22|EEG F4-A12|O1:M1:M2|F3-LM|c4 - m1|EEG-C3|EEG.C3|C3 (EEG)|EEG Cz-Nz
-        |EEG secondary|EEG(2)|T7-M2|P8-M1|C3@?V@100|C3@ÂµV@256|EEG Oz-CLE|EEG CB1|EEG I1|Fz-M1M2""",
+        |EEG secondary|EEG(2)|T7-M2|P8-M1|C3@?V@100|C3@ÂµV@256|EEG Oz-CLE|EEG CB1|EEG I1|Fz-M1M2
+        |F4-M1:F3-M2|C3-A2 : C4-A1|EEG O1M2:O2M1""",
     "EOG": """
         EOG left|EOG right|EOGl|EOGr|EOGl:M2|EOGr512:M1|EOG vertical|EOG(L|E1:M2|LEOG|REOG|VEOG|HEOG|hEOG L|EOG V
         |EOG H|EOG G|EOG D|EOG gauche|EOG droit|EOG droite|Œil gauche|oeil droit|EOG links|EOG rechts|EOG li|EOG re
         |EOG li.|Auge links|EOG izq|EOG der|EOG esq|EOG dir|EOG sx|EOG dx|EOG sin|EOG LOC-A2|EOG ROC-A22|ROC-LOC
         |LOC-ROC|ROC-0|EEG LOC-REF|EEG ROC-REF|LEOG-x|REOG-x|E1 (LEOG)|E1 (Left)|Left Eye|Eye R|R-EOG-A1|EOG E1-M2
-        |EOG1:A2|A1:EOG1|M1:E2|EOG 1|EOG_2|E2-Cz|EOG-ROC|PSG_EOG1|DTEOG|csLOC|E1-AVG|EOG L@uV@50|LE@uV@256|RE@uV@256""",
+        |EOG1:A2|A1:EOG1|M1:E2|EOG 1|EOG_2|E2-Cz|EOG-ROC|PSG_EOG1|DTEOG|csLOC|E1-AVG|EOG L@uV@50|LE@uV@256|RE@uV@256
+        |E1-M2:E2-M2""",
     "EMG": """
         EMG chin|EMG1-EMG2|Chin 1-Chin 2|EMG-Submental|LLEG|Leg/L|TIB|PLMl|PLMr|PLM li|Kinn|EMG Kinn|EMG menton
         |Menton (cen.)|Bein li|Bein re|Jambe G|jambe droite|TIB Ant G|Gamba sx|SX1-SX2|DX1-DX2|Beine|Barbilla
@@ -82,7 +84,7 @@ WILD = {
         |Aux 1|EXG Channel 0|EXG1|Erg1|GSR1|Plet|PHOTIC-REF|BURSTS|IBI|Impedance C3|C3 Imp@kOhm@1|C3@%@100
         |F3@mmHg@200|EEG@bpm@1|E1@cmH2O@32|Fp1@°C@1|A1-A2|M1M2|A1A2|EEG A1-A2|E12|F34|Fp9|C9|EEG quality|EEG Trigger
         |BIS SEF|Elapsed Time|Epoch|Comments|Video|CENTRAL|LE|F|P|||?|%|---|Ground|REF|Sentec|脑电C3|C3温度|Unused 3
-        |T1@degC@1""",
+        |T1@degC@1|F3-M2:E1-M1|C3-M2:SpO2|F3:M2:E1:M1|F3-M2:x""",
 }  # fmt: skip
 
 
@@ -135,6 +137,14 @@ def test_electrodes_and_references(label, electrode, reference):
     found = labels.understand(label)
     assert (found.electrode, found.reference) == (electrode, reference)
     assert found.label == label and found.reason
+
+
+def test_a_label_of_two_derivations_takes_no_place():
+    """It is neither of the two, so that it replaces none of them and no ear is taken from it."""
+    names = ["F4-M1:F3-M2", "F4-M1", "F3-M2", "F3", "M2"]
+    source = Header(names, [128.0] * 5, ["uV"] * 5, [9999] * 5)
+    assert labels.understand(names[0]).electrode == labels.understand(names[0]).reference == ""
+    assert [d.labels for d in labels.derivations(source)] == [("F4-M1:F3-M2",), ("F4-M1",), ("F3-M2",)]
 
 
 @pytest.mark.parametrize(

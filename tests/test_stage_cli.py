@@ -2,11 +2,15 @@
 
 import csv
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from datetime import datetime
 
+import edfio
 import numpy as np
 import pytest
 
@@ -121,7 +125,7 @@ def test_failures_do_not_stop_the_rest(nights, net, capsys):
         ("nosuch.edf", "no such file"),
         ("cut.edf", "truncated"),
         ("empty.edf", "truncated in its header"),
-        ("page.edf", "not an EDF file"),
+        ("page.edf", "neither EDF nor BDF"),
         ("wide.edf", "truncated: the header promises"),
         ("heart.edf", "no EEG or EOG among its channels"),
         ("notes.txt", "cannot read .txt"),
@@ -276,3 +280,143 @@ def test_help_needs_nothing_heavy():
         for option in ("--list-channels", "--arousals", "--force", "edf,csv", "lights off")
     )
     assert not any(heavy in told.stderr for heavy in ("torch", "numpy", "pandas", "scipy", "joblib", "yaml"))
+
+
+def test_a_bdf_is_found_in_a_folder_and_staged(nights, net, capsys):
+    signals = [
+        edfio.BdfSignal(x, 128, label=name, physical_dimension="uV")
+        for x, name in zip(recording(2).signals, ("C3-M2", "F3-M2", "EOG1-M2", "ECG", "Status"), strict=True)
+    ]
+    edfio.Bdf(signals).write(nights / "c.BDF")
+    assert call(nights, "--weights", net, "--format", "npz") == 0
+    with np.load(nights / "c_hypnogram.npz") as arrays:
+        assert arrays["channels"].tolist() == ["C3-M2", "F3-M2", "EOG1-M2"] and len(arrays["stages"]) == 4
+        left = json.loads(str(arrays["generated_by"]))["ChannelsLeftOut"]
+    assert left["Status"].startswith("a mark or state")
+    assert call(nights / "c.BDF", "--list-channels") == 0
+    assert "shown to the network: C3-M2 (EEG), F3-M2 (EEG), EOG1-M2 (EOG)" in capsys.readouterr().out
+
+
+def test_the_age_decides_what_is_usual(nights, net):
+    write_edf(recording(181), nights / "long.edf")
+    for age, row in ((None, "Usual</th>"), (25, "Usual</th>"), (85, "Usual</th>")):
+        options = ["--age", age] if age else []
+        assert call(nights / "long.edf", "--weights", net, "--report", "--force", *options) == 0
+        page = (nights / "long_report.html").read_text()
+        assert (row in page) == bool(age) and (f"{age} years" in page) == bool(age)
+    for age in (-1, 131, "old"):
+        with pytest.raises(SystemExit):
+            call(nights, "--age", age)
+
+
+# What a header may say of a person, and how the outputs might say it again.
+PATIENT = "MCH-0234567 F 02-MAY-1951 Haagse_Harry age=51 ahi=4.5"
+RECORDER = "Startdate 17-MAR-2002 EMG561 BK/JOP Sony._MNC"
+NAMED = (
+    "MCH",
+    "0234567",
+    "Haagse",
+    "Harry",
+    "EMG561",
+    "BK/JOP",
+    "Sony",
+    "1951",
+    "2002",
+    "17.03.02",
+    "17 Mar",
+)
+
+
+def named(path):
+    """A night whose header, file and folder name somebody."""
+    write_edf(recording(3), path)
+    raw = path.read_bytes()
+    path.write_bytes(
+        raw[:8] + PATIENT.encode().ljust(80) + RECORDER.encode().ljust(80) + b"17.03.02" + raw[176:]
+    )
+
+
+def contents(folder):
+    """All that the files of a folder say, archives unpacked."""
+    for path in folder.rglob("*"):
+        yield path.name.encode()
+        yield path.read_bytes()
+        if path.suffix == ".npz":
+            with np.load(path) as arrays:
+                yield from (repr(arrays[name]).encode() for name in arrays)
+
+
+def told(text, folder):
+    return [each for each in contents(folder) if text.casefold().encode() in each.lower()]
+
+
+def test_nobody_is_named_in_an_anonymous_result(nights, net, capsys, tmp_path):
+    folder = tmp_path / "Haagse"
+    folder.mkdir()
+    named(folder / "Haagse_Harry.edf")
+    write_edf(recording(2), folder / "Zoe.edf")
+    options = ["--weights", net, "--report", "--arousals", "--format", ",".join(export.FORMATS)]
+    for out, more in ((tmp_path / "open", []), (tmp_path / "closed", ["--anonymous"])):
+        assert call(folder, "--out", out, *options, "--summary", out / "all.csv", *more) == 0
+    stems = {path.name.split("_")[0] for path in (tmp_path / "closed").iterdir()}
+    assert stems == {"night-001", "night-002", "all.csv"}
+    for text in (*NAMED, "Zoe", "2001"):
+        assert not told(text, tmp_path / "closed"), text
+    for text in ("MCH-0234567", "Haagse", "2002", "Zoe"):
+        assert told(text, tmp_path / "open"), f"{text} would have been found"
+    out = capsys.readouterr().out
+    assert (
+        f"night-001 is {folder / 'Haagse_Harry.edf'}" in out and f"night-002 is {folder / 'Zoe.edf'}" in out
+    )
+    page = (tmp_path / "closed/night-001_report.html").read_text()
+    assert "51 years" in page and "female" in page and "23:50 to" in page
+    raw = (tmp_path / "closed/night-001_hypnogram.edf").read_bytes()
+    assert raw[8:88].split() == [b"night-001", b"F", b"X", b"X", b"age=51"]
+    assert raw[88:168].split()[:2] == [b"Startdate", b"X"] and raw[168:184] == b"01.01.8523.50.00"
+    assert read_hypnogram(tmp_path / "closed/night-001_hypnogram.edf").stages.size == 6
+    assert "cannot know them" in fails(capsys, folder, "--anonymous", "--resume")
+
+
+def test_a_batch_goes_on_where_it_stopped(nights, net, capsys, monkeypatch):
+    real, seen = staging.stage, []
+
+    def stage(path, **options):
+        seen.append(path.name)
+        if path.name == "b.edf" and len(seen) == 2:
+            raise KeyboardInterrupt
+        return real(path, **options)
+
+    monkeypatch.setattr(staging, "stage", stage)
+    options = [nights, "--weights", net, "--format", "csv,bids", "--report"]
+    assert call(*options) == 130
+    assert "interrupted; add --resume to go on where it stopped" in capsys.readouterr().err
+    assert "a_report.html" in names(nights) and not [n for n in names(nights) if n.startswith((".", "b_"))]
+    before = (nights / "a_report.html").read_bytes()
+    assert "exists; choose another name or pass --force" in fails(capsys, *options)
+    assert call(*options, "--resume") == 0 and seen == ["a.edf", "b.edf", "b.edf"]
+    out = capsys.readouterr().out.splitlines()
+    assert out[0] == "1 of 2 nights have their results and are skipped, in the table too"
+    assert [line.split()[0] for line in out[2:]] == ["b"] and "b_events.json" in names(nights)
+    assert (nights / "a_report.html").read_bytes() == before
+    (nights / "all.csv").write_text("of all")
+    assert call(*options, "--resume", "--summary", nights / "all.csv") == 0 and len(seen) == 3
+    assert (nights / "all.csv").read_text() == "of all"
+    assert capsys.readouterr().out == "2 of 2 nights have their results and are skipped, in the table too\n"
+    (nights / "b_events.json").unlink()  # a part of its results: whose the others are nobody knows
+    assert "exists; choose another name" in fails(capsys, *options, "--resume")
+    assert call(*options, "--resume", "--force") == 0 and seen[3:] == ["b.edf"]
+
+
+def test_a_scheduler_that_ends_the_command_leaves_nothing_half_written(nights, net, capsys, monkeypatch):
+    real, handler = export.write, signal.getsignal(signal.SIGTERM)
+
+    def write(night, folder, formats):
+        real(night, folder, formats)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+
+    monkeypatch.setattr(export, "write", write)
+    before = names(nights)
+    assert call(nights, "--weights", net) == 130
+    assert names(nights) == before and signal.getsignal(signal.SIGTERM) is handler
+    assert "interrupted; add --resume" in capsys.readouterr().err

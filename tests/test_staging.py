@@ -13,13 +13,13 @@ import pytest
 import torch
 
 import sleeplib
-from sleeplib import inference, models, staging
+from sleeplib import inference, models, readers, staging
 from sleeplib.analysis import arousals
 from sleeplib.errors import SleeplibError
 from sleeplib.models import published, weights
 from sleeplib.preparation import ANYSLEEP, Preparation, prepared_signals
 from sleeplib.readers.edf import write_edf
-from sleeplib.recording import Recording
+from sleeplib.recording import Recording, Subject
 from sleeplib.staged import Staged
 from sleeplib.stages import UNSCORED, W
 from sleeplib.staging import networks, sources
@@ -456,3 +456,41 @@ def test_damaged_files_are_staged_or_refused_in_one_line(tmp_path, discontinuous
                 outcomes["staged"] += 1
         assert time.perf_counter() - began < 5
     assert min(outcomes.values()) > 20
+
+
+def test_the_age_is_that_of_the_file_or_as_given(tmp_path):
+    r = recording(2, subject=Subject("P7", 44.5, "F"))
+    assert staging.stage(r, NETWORK).subject.age == 44.5
+    assert staging.stage(r, NETWORK, age=60).subject == Subject("P7", 60.0, "F")
+    assert staging.stage(recording(2), NETWORK, age=0).subject == Subject("night-1", 0.0)
+    for age in (-1, 131, float("nan")):
+        with pytest.raises(SleeplibError, match=r"an age of .* years; expected 0 to 130"):
+            staging.stage(r, NETWORK, age=age)
+
+
+def test_annotations_that_cannot_be_read_cost_no_night(edf, tmp_path):
+    raw = edf.read_bytes().replace(b"+0\x14\x14" + bytes(4), b"+0\x14\x14\0\x15no", 1)
+    (tmp_path / "night-1.edf").write_bytes(raw)
+    with pytest.raises(SleeplibError, match=r"annotation .* cannot be read"):
+        readers.read(tmp_path / "night-1.edf")
+    with pytest.warns(
+        staging.StagingWarning, match=r"annotation .*\(staged without its annotations\)"
+    ) as told:
+        found = staging.stage(tmp_path / "night-1.edf", NETWORK)
+    assert len(told) == 1
+    assert np.array_equal(found.posteriors, staging.stage(edf, NETWORK).posteriors)
+
+
+def test_over_a_day_the_line_says_what_to_type():
+    header = replace(sources.opened(recording(1)).header, samples=[128 * 180_000] * len(NAMES))
+    with pytest.raises(SleeplibError) as error:
+        sources.span(header)
+    assert str(error.value) == (
+        "night-1: 50.0 h are over a day; stage each day by itself: --start 0 --end 86400 --out day-1, then "
+        "--start 86400 --end 172800 --out day-2"
+    )
+    assert sources.span(header, "86400", "172800") == (86400, 172800)
+    with pytest.raises(
+        SleeplibError, match="--start 100 --end 86500 --out day-1, then --start 86500 --end 86600"
+    ):
+        sources.span(header, 100, 86600)

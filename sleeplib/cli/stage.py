@@ -1,15 +1,14 @@
 """The command for nights of one's own: `stage`."""
 
+import signal
 import sys
 from pathlib import Path
 
 from sleeplib.cli.common import add_command, number, positive
+from sleeplib.cli.stage_files import Task, expanded, tasks
 from sleeplib.errors import SleeplibError
 
 FORMATS = ("edf", "csv", "fine-csv", "bids", "npz", "yasa", "yasa-json", "statistics")
-_SIGNALS = (".edf", ".rec", ".h5", ".hdf5", ".hea", ".npz")  # files of a folder that may hold a night
-_REPORT = "_report.html"
-_OURS = ("_hypnogram.edf", "_hypnogram.npz")  # what this command has written and does not stage
 # Columns of the table at the end, their headings and decimals.
 _SHOWN = {"night": ("night", 0), "channels": ("channels", 0), "confidence": ("confidence", 2), "TST (min)": ("TST", 1),
           "SE (%)": ("SE %", 1), "SOL (min)": ("SOL", 1), "WASO_lights_on (min)": ("WASO", 1), "%N1": ("N1 %", 1),
@@ -24,7 +23,7 @@ def add_stage(commands) -> None:
         nargs="+",
         type=Path,
         metavar="FILE",
-        help="recordings (EDF, EDF+, WFDB, HDF5, npz), or folders of them",
+        help="recordings (EDF, EDF+, BDF, BDF+, WFDB, HDF5, npz), or folders of them",
     )
     command.add_argument(
         "--out", type=Path, metavar="FOLDER", help="where the results go (default: beside each file)"
@@ -71,6 +70,16 @@ def add_stage(commands) -> None:
         default=1,
         help="nights side by side, of which each takes about 1.5 GB of memory",
     )
+    command.add_argument(
+        "--age", type=number(float, 0, 130), metavar="YEARS",
+        help="of the person, for what is usual at that age (default: as the file says, if it does)",
+    )  # fmt: skip
+    command.add_argument(
+        "--anonymous",
+        action="store_true",
+        help="no name, code or date in any result, which are called night-001 and so on",
+    )
+    command.add_argument("--resume", action="store_true", help="skip nights whose results are all there")
     command.add_argument("--force", action="store_true", help="write over results that are there")
 
 
@@ -84,10 +93,25 @@ def stage(a) -> int:
     Beside each recording (or in --out) stand the hypnogram as EDF+ annotations and as a table with probabilities.
     A night that fails does not stop the others; the exit code is then 1.
     """
-    paths = _expanded(a.files)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # what is half-written is removed
+    try:
+        return _stage(a)
+    except KeyboardInterrupt:
+        print("sleeplib: interrupted; add --resume to go on where it stopped", file=sys.stderr)
+        return 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _stage(a) -> int:
+    paths = expanded(a.files)
     if a.list_channels:
         return _list_channels(paths)
-    outputs = _outputs(a, paths)
+    todo = tasks(a, paths)
+    if done := len(paths) - len(todo):
+        print(f"{done} of {len(paths)} nights have their results and are skipped, in the table too")
+    if not todo:
+        return 0
     weights, told = _prepared(a)
     if told:
         print(f"sleeplib: {_line(told)}", file=sys.stderr)
@@ -95,93 +119,26 @@ def stage(a) -> int:
         print("arousals are told from stages of 3.75 s")
     options = {
         "weights": weights, "resolution": a.resolution, "channels": a.channels, "arousals": a.arousals,
-        "start": a.start, "end": a.end, "device": a.device,
+        "start": a.start, "end": a.end, "device": a.device, "age": a.age,
     }  # fmt: skip
     from tqdm import tqdm
 
     from sleeplib.parallel import work
 
-    items = [(path, outputs[path], a.format, a.report, options) for path in paths]
+    for task in todo if a.anonymous else ():  # the only place where somebody can read who is who
+        print(f"{task.id} is {_line(str(task.path))}")
+    items = [(task, a.format, a.report, a.anonymous, options) for task in todo]
     nights, failed = [], 0
-    for path, (night, warned, error) in zip(paths, work(_one, items, a.jobs, desc="staging"), strict=True):
-        for line in [*warned, *([error] if error else [])]:
-            whole = line if str(path) in line else f"{path}: {line}"
+    for task, (night, warned, error) in zip(todo, work(_one, items, a.jobs, desc="staging"), strict=True):
+        for line in dict.fromkeys([*warned, *([error] if error else [])]):
+            whole = line if str(task.path) in line else f"{task.path}: {line}"
             tqdm.write(f"sleeplib: {_line(whole)}", file=sys.stderr)
         failed += night is None
         nights += [] if night is None else [night]
     _sum_up(a, nights)
     if failed:
-        print(f"sleeplib: {failed} of {len(paths)} nights failed, told above", file=sys.stderr)
+        print(f"sleeplib: {failed} of {len(todo)} nights failed, told above", file=sys.stderr)
     return 1 if failed else 0
-
-
-def _expanded(files: list[Path]) -> list[Path]:
-    """Files as they are, folders as the recordings in them and below; without our own results and bare hypnograms."""
-    found = []
-    for path in files:
-        inside = sorted(path.rglob("*")) if path.is_dir() else [path]
-        kept = [
-            each
-            for each in inside
-            if not path.is_dir() or (each.suffix.lower() in _SIGNALS and _may_be_a_night(each))
-        ]
-        if not kept:
-            raise SleeplibError(f"{path}: no recordings in this folder; they end in {', '.join(_SIGNALS)}")
-        found += kept
-    return list(dict.fromkeys(found))
-
-
-def _may_be_a_night(path: Path) -> bool:
-    """Whether a file of a folder is to be tried; one that is damaged is, so that it is told."""
-    from sleeplib import readers
-
-    if path.name.endswith(_OURS) or not path.is_file():
-        return False
-    try:
-        return bool(readers.header(path).channels)
-    except SleeplibError:
-        return True
-
-
-def _outputs(a, paths: list[Path]) -> dict[Path, Path]:
-    """The folder of each night's results, once it is sure that nothing there would be lost.
-
-    Raises
-    ------
-    SleeplibError
-        If a format is unknown, two nights would have the same files, or a file exists and --force is not given.
-    """
-    from types import SimpleNamespace
-
-    from sleeplib import export
-    from sleeplib.export.writing import may_write
-
-    folders, taken = {path: a.out or path.parent for path in paths}, {}
-    if a.out and a.out.exists() and not a.out.is_dir():
-        raise SleeplibError(f"{a.out} is no folder; choose another name for --out")
-    for path in paths:
-        files = export.targets(SimpleNamespace(id=path.stem), folders[path], a.format)
-        if "bids" in files:
-            files["sidecar"] = files["bids"].with_suffix(".json")
-        if a.report:
-            files["report"] = _report(folders[path], path.stem)
-        for target in files.values():
-            may_write(target, a.force)
-            if target in folders:
-                raise SleeplibError(f"{target} is a recording to be staged; choose a folder by --out")
-            if taken.setdefault(target, path) != path:
-                raise SleeplibError(
-                    f"{taken[target]} and {path} would both be {target}; stage them into two folders"
-                )
-    if a.summary:
-        may_write(a.summary, a.force)
-        if a.summary.suffix.lower() not in (".csv", ".tsv"):
-            raise SleeplibError(f"{a.summary}: a summary ends in .csv or .tsv")
-    return folders
-
-
-def _report(folder: Path, id: str) -> Path:
-    return folder / (id + _REPORT)
 
 
 def _prepared(a) -> tuple[Path, str]:
@@ -194,7 +151,7 @@ def _prepared(a) -> tuple[Path, str]:
     return weights, told
 
 
-def _one(path: Path, folder: Path, formats, report: bool, options: dict):
+def _one(task: Task, formats, report: bool, anonymous: bool, options: dict):
     """Stage a night and write its files: the night, warnings, and why it failed ("" if it did not)."""
     import warnings
 
@@ -204,20 +161,20 @@ def _one(path: Path, folder: Path, formats, report: bool, options: dict):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", StagingWarning)
         try:
-            night = _made(path, folder, formats, report, options)
+            night = _made(task, formats, report, anonymous, options)
         except SleeplibError as problem:
             error = str(problem)
         except OSError as problem:
             reason = (problem.strerror or str(problem)).lower()
-            error = f"{path}: {problem.filename or folder} cannot be used ({reason}); choose another --out"
+            error = f"{task.path}: {problem.filename or task.folder} cannot be used ({reason}); choose another --out"
         except MemoryError:
-            error = f"{path}: not enough memory; stage a part of it by --start and --end, or fewer --channels"
+            error = f"{task.path}: not enough memory; stage a part of it by --start and --end, or fewer --channels"
         except Exception as problem:  # a bug of ours must not cost the other nights
-            error = f"{path}: an error of sleeplib itself, please report it ({problem!r:.200})"
+            error = f"{task.path}: an error of sleeplib itself, please report it ({problem!r:.200})"
     return night, [str(each.message) for each in caught if issubclass(each.category, StagingWarning)], error
 
 
-def _made(path: Path, folder: Path, formats, report: bool, options: dict):
+def _made(task: Task, formats, report: bool, anonymous: bool, options: dict):
     """A night whose files are all written, or none of them; without what is large and no table needs."""
     import tempfile
     from dataclasses import replace
@@ -225,14 +182,15 @@ def _made(path: Path, folder: Path, formats, report: bool, options: dict):
     from sleeplib import export, staging
     from sleeplib.report import report as write_report
 
-    night = replace(staging.stage(path, **options), id=path.stem)
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".sleeplib-", dir=folder) as made:
+    night = staging.stage(task.path, **options)
+    night = night.anonymous(task.id) if anonymous else replace(night, id=task.id)
+    task.folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".sleeplib-", dir=task.folder) as made:
         export.write(night, made, formats)
         if report:
-            write_report(night, _report(Path(made), night.id))
+            write_report(night, Path(made) / task.report)
         for file in Path(made).iterdir():
-            file.replace(folder / file.name)
+            file.replace(task.folder / file.name)
     return replace(night, fine=None, per_epoch=1, attention=None, spectrum=None, hertz=None)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from sleeplib.analysis import architecture
 from sleeplib.errors import SleeplibError
+from sleeplib.recording import UNDATED
 from sleeplib.staged import Staged
 from sleeplib.stages import EPOCH_SECONDS
 
@@ -62,8 +63,9 @@ def facts(night: Staged) -> list[tuple[str, str]]:
     tell, person, network = clock(night, seconds=False), night.subject, night.network
     span = f"{seconds // 3600:.0f} h {seconds % 3600 / 60:g} min, {len(night.posteriors)} epochs of 30 s"
     found = []
-    if night.begins:
+    if night.begins and night.start.date() != UNDATED:
         found.append(("Date", f"{night.begins:%d %B %Y}"))
+    if night.begins:
         found.append(("Staged", f"{tell(0)} to {tell(seconds)} ({span})"))
     else:
         found.append(("Staged", f"{span}; clock time not known"))

@@ -15,7 +15,7 @@ from sleeplib.staged import Staged
 from sleeplib.stages import EPOCH_SECONDS, RESOLUTIONS, STAGES, W
 from sleeplib.staging.channels import Row, choose, left_out, rows
 from sleeplib.staging.networks import StagingWarning, find_weights, load, posteriors
-from sleeplib.staging.sources import Night, opened, part, span
+from sleeplib.staging.sources import Night, aged, opened, part, span
 
 __all__ = ["StagingWarning", "find_weights", "stage", "stages_per_epoch"]
 
@@ -26,6 +26,7 @@ WINDOW = 35  # epochs of a window of attention, as in training
 def stage(
     source, weights=None, resolution: float = EPOCH_SECONDS, channels: Sequence[str] | None = None,
     arousals: bool = False, start: float | str | None = None, end: float | str | None = None, device: str = "cpu",
+    age: float | None = None,
 ) -> Staged:  # fmt: skip
     """Stage a night: a file of any kind that `readers` know, a `Recording`, or an `mne.io.Raw`.
 
@@ -43,6 +44,8 @@ def stage(
         In seconds from the start of the recording, or by the clock: "23:10", "23:10:30".
     device : str
         Torch's name of it.
+    age : float, optional
+        Of the person in years, for what is usual; by default as the file says, if it does.
 
     Returns
     -------
@@ -58,6 +61,7 @@ def stage(
     per_epoch = stages_per_epoch(resolution)
     network = load(weights, device)
     night = opened(source)
+    night = night._replace(header=aged(night.header, age))
     begin, stop = span(night.header, start, end)
     if isinstance(network, NightNetwork):
         return _by_night_network(network, night, per_epoch, channels, arousals, begin, stop)

@@ -14,7 +14,10 @@ from torch import Tensor
 
 from sleeplib import inference
 from sleeplib.errors import SleeplibError
+from sleeplib.inference.finest import Unkept, inner
+from sleeplib.inference.finest import maps as made
 from sleeplib.inference.nights import Night, checked, night_of
+from sleeplib.inference.unet import UNKEPT
 from sleeplib.models import weights as files
 from sleeplib.models.anysleep import AnySleep, EarlyFusion, LateFusion
 from sleeplib.models.folded import FOLD
@@ -164,8 +167,8 @@ def posteriors(
     attention = None
     if isinstance(network, AnySleep | EarlyFusion | LateFusion):
         with night_of(network) as night, np.errstate(invalid="ignore"):
-            watched = Watched(network, night.unet.pool, window)
-            found = [each.softmax(-1) for each in watched.logits(checked(network, x), resolutions)]
+            watched = Watched(night, window)
+            found = watched.stages(checked(network, x), resolutions, lambda logits: logits.softmax(-1))
         attention = watched.windows()
     else:
         found = inference.posteriors_at(network, x, resolutions, kinds)
@@ -180,32 +183,53 @@ def posteriors(
 class Watched(Night):
     """A `Night` that also keeps what its attention modules say of each channel in windows of the night."""
 
-    def __init__(self, network, pool, window: int):
-        super().__init__(network, pool)
+    def __init__(self, night: Night, window: int):
+        vars(self).update(vars(night))
         self.window, self.scores = window, []
 
     def scored_maps(self, signal: Tensor) -> Iterator[tuple[float, Tensor]]:
         """As those of `Night`; the scores of windows (M, K) are kept."""
-        found = []
+        found, finest = [], []  # the scores; window means of the maps that are nowhere kept
         for score, maps in super().scored_maps(signal):
-            found.append(self._windowed(len(found), maps, signal.shape[-1]))
+            if isinstance(maps, Unkept):
+                finest = finest or self._unkept(maps)
+                found.append(self._scores(len(found), finest[len(found)]))
+            else:
+                found.append(self._windowed(len(found), maps, signal.shape[-1]))
             yield score, maps
         self.scores.append(torch.stack(found))
+
+    def _edges(self, steps: int, samples: int) -> list[tuple[int, int]]:
+        """Where the windows begin and end among so many steps."""
+        edges = [min(first * steps // samples, steps - 1) for first in range(0, samples, self.window)]
+        return [(a, max(b, a + 1)) for a, b in pairwise([*edges, steps])]
+
+    def _unkept(self, maps: Unkept) -> list[Tensor]:
+        """Means (K, FOLD * F) of the finest levels' maps, made once more."""
+        signal = maps.signals[0]
+        layers = self.unet.encoders[: min(UNKEPT, self.unet.levels(len(signal)))]
+        rows = len(signal) // (FOLD << len(layers) - 1)
+
+        def window(edges: tuple[int, int]) -> list[Tensor]:
+            with torch.inference_mode():  # each thread has its own
+                return [each.mean(0) for each in inner(made(layers, signal, *edges), *edges)]
+
+        means = self.unet.pool.map(window, self._edges(rows, len(signal)))
+        return [torch.stack(level) for level in zip(*means, strict=True)]
 
     def _windowed(self, module: int, maps: Tensor, samples: int) -> Tensor:
         """Scores (K,) of a module; maps are (T / 4, 4 * F) or (1, F, T), see `inference.unet`."""
         steps = maps if maps.dim() == 2 else maps[0].T
-        edges = [
-            min(first * len(steps) // samples, len(steps) - 1) for first in range(0, samples, self.window)
-        ]
-        pieces = [steps[a : max(b, a + 1)] for a, b in pairwise([*edges, len(steps)])]
+        pieces = [steps[a:b] for a, b in self._edges(len(steps), samples)]
         if isinstance(self.network, LateFusion):
             return torch.stack([
                 self.network.fusion.logits(piece.T[None, None]).flatten()[module] for piece in pieces
             ]).cpu()  # fmt: skip
-        means = torch.stack([piece.mean(0) for piece in pieces])  # (K, F) or (K, 4 * F)
-        if maps.dim() == 2:
-            means = means.unflatten(1, (FOLD, -1)).mean(1)
+        return self._scores(module, torch.stack([piece.mean(0) for piece in pieces]), maps.dim() == 2)
+
+    def _scores(self, module: int, means: Tensor, folded: bool = True) -> Tensor:
+        """Scores (K,) of a module from mean maps (K, F), or (K, FOLD * F) if they are folded."""
+        means = means.unflatten(1, (FOLD, -1)).mean(1) if folded else means
         return self.network.fusions[module].scores(means).cpu()
 
     def windows(self) -> np.ndarray | None:

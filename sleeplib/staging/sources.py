@@ -1,9 +1,11 @@
 """A file, a `Recording` or MNE's `Raw` in, its header and a way to read single channels out."""
 
 import re
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,10 +13,12 @@ import numpy as np
 
 from sleeplib import readers
 from sleeplib.errors import SleeplibError
-from sleeplib.recording import Header, Recording
+from sleeplib.recording import Header, Recording, Subject
 from sleeplib.stages import EPOCH_SECONDS
+from sleeplib.staging.networks import StagingWarning
 
-_LONGEST = 24 * 3600  # s; memory grows with the night, to 2 GB at this length
+_LONGEST = 24 * 3600  # s; memory grows with the night, to 1.8 GB at this length
+_OLDEST = 130  # years
 _CLOCK = re.compile(r"\s*(\d{1,2}):(\d\d)(?::(\d\d))?\s*")
 _VOLTS = ("eeg", "eog", "emg", "ecg", "bio")  # MNE's kinds of channels that are in volts
 
@@ -37,7 +41,32 @@ def opened(source) -> Night:
         return Night(header, lambda names: part(source, names))
     if hasattr(source, "get_data") and hasattr(source, "ch_names"):
         return _raw(source)
-    return Night(readers.header(source), lambda names: readers.read(source, names))
+    return Night(readers.header(source), lambda names: _signals(source, names))
+
+
+def _signals(path, names: list[str]) -> Recording:
+    """Some channels of a file; annotations that cannot be read are told and left, since no stage needs them."""
+    try:
+        return readers.read(path, names)
+    except SleeplibError as error:
+        found = readers.read(path, names, scored=False)  # which tells it again if something else is wrong
+        warnings.warn(f"{error} (staged without its annotations)", StagingWarning, stacklevel=2)
+        return found
+
+
+def aged(header: Header, age: float | None) -> Header:
+    """A header whose person has this age in years, if one is given.
+
+    Raises
+    ------
+    SleeplibError
+        If nobody is so old.
+    """
+    if age is None:
+        return header
+    if not 0 <= age <= _OLDEST:
+        raise SleeplibError(f"an age of {age:g} years; expected 0 to {_OLDEST}")
+    return replace(header, subject=replace(header.subject or Subject(header.id), age=float(age)))
 
 
 def part(recording: Recording, names: list[str], begin: float = 0.0, stop: float | None = None) -> Recording:
@@ -93,7 +122,7 @@ def span(header: Header, start=None, end=None) -> tuple[float, float]:
     for wrong, told in (
         (not begin < stop, f"it cannot be staged from {begin:g} s to {stop:g} s"),
         (stop - begin < EPOCH_SECONDS, f"{stop - begin:g} s are less than an epoch of 30 s"),
-        (stop - begin > _LONGEST, f"{(stop - begin) / 3600:.1f} h are over a day; give a start and an end"),
+        (stop - begin > _LONGEST, _by_days(begin, stop)),
         (
             gaps > (stop - begin) / 2,
             f"{gaps / 3600:.1f} h of gaps, more than signal; give a start and an end",
@@ -102,6 +131,13 @@ def span(header: Header, start=None, end=None) -> tuple[float, float]:
         if wrong:
             raise SleeplibError(f"{header.id}: {told}")
     return begin, stop
+
+
+def _by_days(begin: float, stop: float) -> str:
+    """What to type for a recording of over a day: the network weighs channels over all of what it is shown."""
+    cuts = [*np.arange(begin, stop, _LONGEST), stop][:3]
+    days = [f"--start {a:g} --end {b:g} --out day-{i}" for i, (a, b) in enumerate(pairwise(cuts), 1)]
+    return f"{(stop - begin) / 3600:.1f} h are over a day; stage each day by itself: {', then '.join(days)}"
 
 
 def _seconds(when, name: str, header: Header, after: float = 0.0) -> float:
