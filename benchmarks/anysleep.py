@@ -3,9 +3,9 @@
     python benchmarks/anysleep.py [--threads 2] [--times 3] [--networks anysleep usleep] [--no-plain] [--no-training]
 
 Full size, random weights. Each configuration has a process of its own, whose peak memory counts the interpreter, torch
-and the signals, too. `staged` is `inference.night_posteriors`, `plain` the network called once for the whole night (for
-U-Sleep, once for each pair). Wall times are only good on an idle machine; CPU seconds bear some company. On a GPU there
-are training steps with bfloat16 and `torch.compile`, too.
+and the signals, too. `staged` is `inference.night_posteriors`, `bfloat16` the same in half the bits, `plain` the
+network called once for the whole night (for U-Sleep, once for each pair). Wall times are only good on an idle machine;
+CPU seconds bear some company. On a GPU there are training steps with bfloat16 and `torch.compile`, too.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import resource
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from functools import partial
 
 import torch
@@ -22,11 +23,13 @@ from torch.nn import functional
 
 from sleeplib import inference, models, provenance
 from sleeplib.inference.nights import eeg_eog_pairs
+from sleeplib.models.channels_last import ChannelsLast
 from sleeplib.models.usleep import USleep
+from sleeplib.training import memory
 
 NIGHT = 960 * 3840  # samples of 8 hours
 CHANNELS, RESOLUTIONS = (2, 7, 12), {"30 s": 1, "128 Hz": 3840}
-WINDOW, WINDOW_CHANNELS = 35 * 3840, 3  # of a training window
+WINDOW, WINDOW_CHANNELS = 35 * 3840, 2  # of a training window
 
 # The authors' implementation, measured once on another day: an idle machine of 2 cores (AMD EPYC), torch 2.13.0+cpu,
 # float32 (facts D). Network, channels, output: median wall s, median CPU s, peak MiB.
@@ -70,7 +73,9 @@ def one(name: str, channels: int, output: str, way: str, times: int) -> None:
     torch.manual_seed(0)
     network, signals = models.build(name).eval(), torch.randn(channels, NIGHT)
     kinds = ["EEG"] * (channels - 1) + ["EOG"]
-    function = {"staged": inference.night_posteriors, "plain": plain}[way]
+    function = plain if way == "plain" else inference.night_posteriors
+    if way == "bfloat16":
+        network = network.bfloat16()
     seconds = measured(lambda: function(network, signals, kinds, per_epoch=RESOLUTIONS[output]), times)
     print(*seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
@@ -87,17 +92,20 @@ def in_own_process(*configuration, threads: int, times: int) -> tuple[float, ...
 
 def staging(names, with_plain: bool, threads: int, times: int) -> None:
     print(f"8-h nights, {threads} threads, least of {times}: wall s, CPU s, peak MiB")
-    print("(goal for AnySleep, 7 channels: 6.95 s and 1,300 MiB)")
-    heads = [f"{'staged':>20s}", *([f"{'plain':>20s}", f"{'staged/plain':>15s}"] if with_plain else [])]
-    print(" " * 31, *heads, "authors, their machine and run", sep="  ")
+    print(
+        "goals: AnySleep 7 channels 1.6 s, in bfloat16 1.0 s, 12 channels 2.7 s, on one thread 7 channels 2.9 s;"
+    )
+    print("U-Sleep, 6 x 1 pairs 3.5 s; late fusion, 7 channels 4 s; 700 MiB")
+    heads = ["staged", "bfloat16", *(["plain", "staged/plain"] if with_plain else [])]
+    print(" " * 31, *(f"{head:>20s}" for head in heads), "authors, their machine and run", sep="  ")
     run = partial(in_own_process, threads=threads, times=times)
     for name in names:
         for channels in CHANNELS:
             for output in RESOLUTIONS:
-                cells = [run(name, channels, output, "staged")]
+                cells = [run(name, channels, output, way) for way in ("staged", "bfloat16")]
                 if with_plain:
                     cells.append(run(name, channels, output, "plain"))
-                    cells.append([ours / its for ours, its in zip(*cells, strict=True)])
+                    cells.append([ours / its for ours, its in zip(*cells[::2], strict=True)])
                 report(
                     f"{name:15s}{channels:3d} channels {output:6s}",
                     cells,
@@ -107,19 +115,21 @@ def staging(names, with_plain: bool, threads: int, times: int) -> None:
 
 def report(label: str, cells: list, authors) -> None:
     """One line of the table."""
-    numbers = ["{:6.2f}{:7.2f}{:7.0f}".format(*cell) for cell in cells[:2]]
-    numbers += ["{:5.2f}{:5.2f}{:5.2f}".format(*cell) for cell in cells[2:]]
+    numbers = ["{:6.2f}{:7.2f}{:7.0f}".format(*cell) for cell in cells[:3]]
+    numbers += ["{:8.2f}{:6.2f}{:6.2f}".format(*cell) for cell in cells[3:]]
     numbers += ["{:6.2f}{:6.1f}{:7.0f}".format(*authors)] if authors else []
     print(label, *numbers, sep="  ", flush=True)
 
 
-def trainer(device: str, batch: int, amp: bool = False, compiled: bool = False):
-    """A function that makes one step of training AnySleep: forward, loss, backward and Adam."""
-    network = models.build("anysleep").to(device).train()
+def trainer(name: str, device: str, batch: int, fast: bool, amp: bool = False, compiled: bool = False):
+    """A function that makes one step of training: forward, loss, backward and Adam."""
+    torch.manual_seed(0)
+    network = models.build(name).to(device).train()
     optimiser = torch.optim.Adam(network.parameters(), lr=1e-4, amsgrad=True)
     signals = torch.randn(batch, WINDOW_CHANNELS, WINDOW, device=device)
     labels = torch.zeros(batch, 35, dtype=torch.long, device=device)
-    forward = torch.compile(network) if compiled else network
+    forward = ChannelsLast(network) if fast else network
+    forward = torch.compile(forward) if compiled else forward
 
     def step():
         with torch.autocast(device, torch.bfloat16, enabled=amp):
@@ -133,19 +143,34 @@ def trainer(device: str, batch: int, amp: bool = False, compiled: bool = False):
 
 
 def training(times: int) -> None:
-    kinds = {"CPU, batch 8": ("cpu", 8)}
+    """Readable beside fast: each network as its file has it, then as `fit_nights` trains it."""
+    kinds = [("CPU", "cpu", 8, {})]
     if torch.cuda.is_available():
-        kinds["GPU, batch 64"] = ("cuda", 64)
-        kinds["GPU, batch 64, bfloat16"] = ("cuda", 64, True)
-        kinds["GPU, batch 64, bfloat16, compiled"] = ("cuda", 64, True, True)
+        kinds.append(("GPU", "cuda", 64, {}))
+        kinds.append(("GPU, bfloat16", "cuda", 64, {"amp": True}))
+        kinds.append(("GPU, bfloat16, compiled", "cuda", 64, {"amp": True, "compiled": True}))
     print(
-        f"a training step of AnySleep, windows of 35 epochs and {WINDOW_CHANNELS} channels, least of {times}:"
+        f"a training step, windows of 35 epochs and {WINDOW_CHANNELS} channels, least of {times}: wall s, CPU s,"
+        " windows/s; share of the readable network's wall and CPU s"
     )
-    for name, settings in kinds.items():
-        step = trainer(*settings)
-        step()
-        wall, cpu = measured(step, times)
-        print(f"  {name:34s}{wall:7.3f} s ({cpu:.3f} CPU s)  {settings[1] / wall:8.1f} windows/s")
+    for name in ("usleep", "anysleep"):
+        for where, device, batch, options in kinds:
+            ways = [("readable", False, nullcontext), ("readable, memory kept", False, memory.kept)]
+            if not options.get("compiled"):  # it is compiled only as its file has it
+                ways.append(("fast, memory kept", True, memory.kept))
+            first = None
+            for way, fast, context in ways if device == "cpu" else ways[::2]:
+                step = trainer(name, device, batch, fast, **options)
+                with context():
+                    step()
+                    found = measured(step, times)
+                first = first or found
+                shares = [a / b for a, b in zip(found, first, strict=True)]
+                print(
+                    f"  {f'{name}, {where}, batch {batch}':44s}{way:22s}{found[0]:7.3f}{found[1]:7.3f}"
+                    f"{batch / found[0]:8.1f}{shares[0]:8.2f}{shares[1]:6.2f}",
+                    flush=True,
+                )
 
 
 def main() -> None:

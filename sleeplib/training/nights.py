@@ -15,9 +15,10 @@ from tqdm import tqdm
 
 from sleeplib.errors import SleeplibError
 from sleeplib.inference import night_posteriors
+from sleeplib.models.channels_last import ChannelsLast
 from sleeplib.sampling import Loader, Recordings, Windows
 from sleeplib.stages import STAGES, UNSCORED
-from sleeplib.training import processes
+from sleeplib.training import memory, processes
 from sleeplib.training.checkpoint import Checkpoint, annealed
 
 _EXPECTED = {
@@ -129,6 +130,7 @@ def f1(confusion: torch.Tensor) -> torch.Tensor:
     return torch.where(involved > 0, 2 * hits / involved.clamp(min=1), 1.0)
 
 
+@memory.kept()
 def fit_nights(
     network,
     stores,
@@ -139,6 +141,7 @@ def fit_nights(
     progress: bool = True,
     device="cpu",
     workers: int = 2,
+    fast: bool | None = None,
 ) -> list[dict]:
     """Train a network; it ends with the weights of its best training epoch.
 
@@ -157,6 +160,8 @@ def fit_nights(
         Where `checkpoint.pt` and `metrics.jsonl` are kept. A run that finds a checkpoint of the same settings goes on
         from it, at the step where it was.
     workers : threads that read windows
+    fast : whether to compute the same steps with the filters of a sample side by side (`models.channels_last`); by
+        default where that is known to be faster: in one process on a CPU, not compiled
 
     Returns
     -------
@@ -181,8 +186,12 @@ def fit_nights(
         folder, network, optimiser, "macro_f1", "earlier", training=asdict(settings), data=data
     )
     state.resume()
-    model = DistributedDataParallel(processes.synchronise(network)) if world > 1 else network
-    model = torch.compile(model) if settings.compile else model
+    if fast is None:
+        fast = torch.device(device).type == "cpu" and world == 1 and not settings.compile
+    model = ChannelsLast(network) if fast else network
+    model = DistributedDataParallel(processes.synchronise(model)) if world > 1 else model
+    if settings.compile:  # of known lengths only are the fast maps' rows known
+        model = torch.compile(model, dynamic=False if fast else None)
     left = 0 if _stopped(state, settings) else settings.steps - state.step
     batches = Loader(windows, workers, part=(rank, world))(state.step, left)
     started, begun, first = time.perf_counter() - state.seconds, time.perf_counter(), state.step

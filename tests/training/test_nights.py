@@ -12,6 +12,7 @@ import torch
 
 from sleeplib import models, training
 from sleeplib.errors import SleeplibError
+from sleeplib.models.channels_last import ChannelsLast
 from sleeplib.preparation import Preparation
 from sleeplib.provenance import root
 from sleeplib.sampling import Loader, Recordings
@@ -54,11 +55,11 @@ def build(name="anysleep", seed=0):
     return models.build(name, **SMALL)
 
 
-def fit(stores, name="anysleep", folder=None, network=None, **changes):
+def fit(stores, name="anysleep", folder=None, network=None, fast=None, **changes):
     network = network or build(name)
     settings = NightTraining.for_network(name, **QUICK | changes)
     split = [np.arange(len(s) - 1) for s in stores], [np.array([len(s) - 1]) for s in stores]
-    history = training.fit_nights(network, stores, *split, settings, folder, progress=False)
+    history = training.fit_nights(network, stores, *split, settings, folder, progress=False, fast=fast)
     return network, history
 
 
@@ -88,15 +89,17 @@ def test_training_finds_what_can_be_found(stores, name):
     assert all(entry["windows_per_second"] > 0 for entry in history)
 
 
-def test_steps_are_amsgrad_on_the_mean_over_scored_epochs(stores):
+@pytest.mark.parametrize("fast", [True, False])
+def test_steps_are_amsgrad_on_the_mean_over_scored_epochs(stores, fast):
     """At the third step AMSGrad and Adam part: a gradient may have been larger before."""
-    network, _ = fit(stores, updates=3, training_epochs=1)
+    network, _ = fit(stores, updates=3, training_epochs=1, fast=fast)
     ends = {}
     for amsgrad in (True, False):
         twin, settings = build(), NightTraining(**QUICK)
         optimiser = torch.optim.Adam(twin.parameters(), 1e-2, amsgrad=amsgrad)
         for batch in Loader(settings.windows(stores, [np.arange(5), np.arange(3)]))(steps=3):
-            logits, scored = twin(batch.signals()), batch.labels != UNSCORED
+            model = ChannelsLast(twin) if fast else twin
+            logits, scored = model(batch.signals()), batch.labels != UNSCORED
             assert 0 < scored.sum() < scored.numel()
             optimiser.zero_grad()
             torch.nn.functional.cross_entropy(logits[scored], batch.labels[scored]).backward()
@@ -162,6 +165,13 @@ def test_stops_when_nothing_better_comes_and_keeps_the_earliest_of_the_best(stor
     network, history = fit(stores, training_epochs=50, patience=3)
     assert [round(entry["macro_f1"], 1) for entry in history] == [0.3, 0.5, 0.5, 0.4, 0.5]
     assert torch.equal(network.classifier.mix.weight, states[1])
+
+
+def test_the_fast_way_is_taken_on_one_cpu_and_does_the_same_steps(stores, monkeypatch):
+    taken, once, real = [], {"updates": 2, "training_epochs": 1}, training.nights.ChannelsLast
+    monkeypatch.setattr(training.nights, "ChannelsLast", lambda n: taken.append(n) or real(n))
+    losses = [fit(stores, fast=fast, **once)[1][0]["loss"] for fast in (None, True, False)]
+    assert len(taken) == 2 and losses[0] == losses[1] == pytest.approx(losses[2], rel=1e-5)
 
 
 class Stop(Exception):
@@ -259,13 +269,14 @@ def test_mixed_precision_stays_close(stores):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
-def test_a_compiled_network_does_the_same_steps(stores):
+@pytest.mark.parametrize("fast", [None, True])
+def test_a_compiled_network_does_the_same_steps(stores, fast):
     torch.manual_seed(0)
     networks = [models.build("usleep", **SMALL | {"depth": 1}) for _ in range(2)]
     networks[1].load_state_dict(networks[0].state_dict())
     once = {"updates": 2, "training_epochs": 1, "channels": "pair"}
     losses = [
-        fit(stores, network=network, compile=compiled, **once)[1][0]["loss"]
+        fit(stores, network=network, compile=compiled, fast=fast, **once)[1][0]["loss"]
         for network, compiled in zip(networks, (False, True), strict=True)
     ]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)

@@ -1,0 +1,43 @@
+"""Memory that a loop keeps."""
+
+import ctypes
+import subprocess
+import sys
+
+import pytest
+
+from sleeplib.training import memory
+
+PROGRAM = """
+import resource, torch
+from sleeplib.training import memory
+def faults():
+    torch.ones(1 << 24)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.ones(1 << 24)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+outside = faults()
+with memory.kept():
+    print(outside, faults())
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="another C library")
+def test_pages_of_a_dropped_map_are_there_for_the_next():
+    """Page faults of a map of 64 MB, made for the second time."""
+    program = [sys.executable, "-c", PROGRAM]
+    done = subprocess.run(program, capture_output=True, text=True, check=True, timeout=120)
+    outside, inside = map(int, done.stdout.split())
+    assert outside > 1000 and inside < outside / 10
+
+
+def test_without_the_switch_nothing_happens(monkeypatch):
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda _: object())
+    with memory.kept():
+        done = True
+    assert done
+
+
+def test_errors_go_through():
+    with pytest.raises(KeyError), memory.kept():
+        raise KeyError
