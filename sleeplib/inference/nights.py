@@ -214,10 +214,14 @@ class Night:
                 f"{signals.shape[-1]} samples are too short for whole stages at all of these resolutions: {size}"
             )
 
-        def classify(x: Tensor) -> list[Tensor]:
-            """Of a piece of features, at each resolution."""
+        whole = (signals.shape[-1] + signals.shape[-1] % 2) // size * size  # features come in pairs
+        found = [torch.empty(whole // each, len(STAGES), dtype=self.exact) for each in sizes]
+
+        def classify(x: Tensor, first: int) -> None:
+            """Fill in what is said of a piece of features, at each resolution."""
             logits = [classifier(x, n) for n in resolutions] if x.is_cuda else folded(x, sizes)
-            return [of(each[0].to(self.exact)) for each in logits]
+            for stages, each, size in zip(found, logits, sizes, strict=True):
+                stages[first // size :][: each.shape[1]] = of(each[0].to(self.exact))
 
         channels = known or map(self.scored_maps, signals[:, None])
         if isinstance(self.network, LateFusion):
@@ -225,13 +229,8 @@ class Night:
             parts = self.unet.pieces(lambda *x: sum(x) / len(x), *heads, size=size, then=classify)
         else:
             parts = self.unet.decode(self.maps(signals, channels), size=size, then=classify)
-        whole = (signals.shape[-1] + signals.shape[-1] % 2) // size * size  # features come in pairs
-        found = [torch.empty(whole // each, len(STAGES), dtype=self.exact) for each in sizes]
-        done = [0] * len(sizes)
-        for part in parts:
-            for i, each in enumerate(part):
-                found[i][done[i] : done[i] + len(each)] = each
-                done[i] += len(each)
+        for _ in parts:
+            pass
         return found
 
     def attention(self, signals: Tensor) -> Tensor:

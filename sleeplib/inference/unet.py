@@ -32,7 +32,7 @@ from sleeplib.models.usleep import Encoder, UNet
 PIECE = 16 * 3840  # samples of a piece of time, whose maps fit into a processor's cache
 CACHE = 1 << 18  # numbers of a folded map that are worked on at a time
 LEVELS = 6  # that are folded; further down maps have filters enough
-UNKEPT = 2  # of these, the finest, whose maps are made again for the decoders
+UNKEPT = 3  # of these, the finest, whose maps are made again for the decoders
 
 
 class Pieces:
@@ -78,7 +78,7 @@ class Pieces:
             x, means = self._finest_encoders(self.encoders[: min(UNKEPT, k)], signal)
             for mean in means:
                 yield Unkept([signal], [1.0]), mean
-            for level, layer in enumerate(self.encoders[:k][UNKEPT:]):
+            for level, layer in enumerate(self.encoders[UNKEPT:k], UNKEPT):
                 skip, x, mean = self._folded_encoder(layer, x.reshape(-1, FOLD * x.shape[1]), level)
                 yield skip, mean
                 del skip
@@ -94,7 +94,7 @@ class Pieces:
 
     def decode(self, maps: list[Tensor], size: int = 1, then: Callable | None = None) -> Iterator[Tensor]:
         """Such maps -> features (1, F, T) in pieces, each of a multiple of `size` samples; what does not fill it is
-        dropped. `then` is a function of a piece. The list is empty afterwards."""
+        dropped. `then` is a function of a piece and its first sample. The list is empty afterwards."""
         sums = [x for x in maps if isinstance(x, Unkept)]
         k = len(sums) + sum(x.dim() == 2 for x in maps[len(sums) :])
         x, decoders = maps.pop(), self.coarse_decoders
@@ -140,7 +140,7 @@ class Pieces:
             with torch.inference_mode():
                 rows = finest.features(layers, decoders, x, sums, first // FOLD, -(-last // FOLD))
                 part = rows.reshape(-1, rows.shape[1] // FOLD)[first % FOLD :][: last - first].T[None]
-                return then(part) if then else part
+                return then(part, first) if then else part
 
         step = max(PIECE // size, 1) * size
         return self.pool.map(piece, range(0, end, step))
@@ -220,7 +220,7 @@ class Pieces:
             cut = [x[..., low * x.shape[-1] // length : high * x.shape[-1] // length] for x in maps]
             with torch.inference_mode():
                 part = layer(*cut)[..., first - low : last - low]
-                return then(part) if then else part
+                return then(part, first) if then else part
 
         return self.pool.map(piece, range(0, end, step))
 
