@@ -444,3 +444,14 @@ def test_staging_gives_torch_its_threads_back(signals):
     threads = torch.get_num_threads()
     inference.night_posteriors(night_network("anysleep"), signals)
     assert torch.get_num_threads() == threads and not torch.is_inference_mode_enabled()
+
+
+@pytest.mark.parametrize("name", [*FUSING, "usleep"])
+def test_half_the_bits_say_nearly_the_same(name, signals):
+    network, half = night_network(name, torch.float32), night_network(name, torch.bfloat16)
+    full = inference.night_posteriors(network, signals[:2].float(), per_epoch=6)
+    rough = inference.night_posteriors(half, signals[:2].float(), per_epoch=6)
+    assert rough.dtype == torch.float32 and torch.allclose(rough.sum(1), torch.ones(len(rough)))
+    assert rough.shape == full.shape and (rough.argmax(1) == full.argmax(1)).float().mean() > 0.8
+    if name != "usleep":
+        assert 0 < (rough - full).abs().max() < 0.1

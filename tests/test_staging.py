@@ -494,3 +494,13 @@ def test_over_a_day_the_line_says_what_to_type():
         SleeplibError, match="--start 100 --end 86500 --out day-1, then --start 86500 --end 86600"
     ):
         sources.span(header, 100, 86600)
+
+
+def test_a_night_in_half_the_bits():
+    net, r = network(), recording()
+    full, half = (staging.stage(r, net, bfloat16=rough) for rough in (False, True))
+    assert (full.posteriors.argmax(1) == half.posteriors.argmax(1)).mean() > 0.8
+    assert 0 < np.abs(full.posteriors - half.posteriors).max() < 0.2
+    assert next(net.parameters()).dtype == torch.float32
+    with pytest.raises(SleeplibError, match="does not stage in bfloat16"):
+        staging.load(models.build("seqsleepnet"), bfloat16=True)

@@ -291,5 +291,5 @@ class Night:
         if x.is_cuda:
             return fusion.logits(x[:, None])
         fusion.check(x.shape[-1])
-        features = self.unet.mean_of(FoldedChannelEncoder(fusion.encoder), x[0].T.contiguous())
+        features = self.unet.mean_of(FoldedChannelEncoder(fusion.encoder), x[0].T.contiguous()).to(x)
         return torch.stack([scores(features[None]) for scores in fusion.heads])

@@ -3,6 +3,7 @@
 Shapes: C channels, T samples at 128 Hz, N stages, M attention modules, K windows.
 """
 
+import copy
 import warnings
 from collections.abc import Iterator
 from itertools import pairwise
@@ -21,6 +22,7 @@ from sleeplib.inference.unet import UNKEPT
 from sleeplib.models import weights as files
 from sleeplib.models.anysleep import AnySleep, EarlyFusion, LateFusion
 from sleeplib.models.folded import FOLD
+from sleeplib.models.usleep import NightNetwork
 from sleeplib.results import committed_folder, data_folder
 
 DEMO = "any/anysleep-0"
@@ -98,17 +100,19 @@ def _file(path: Path) -> Path | None:
     return path if path.is_file() else None
 
 
-def load(weights, device: str = "cpu"):
+def load(weights, device: str = "cpu", bfloat16: bool = False):
     """A network on its device, ready to stage; `about` says what it is, as `Staged.network` has it.
 
     Parameters
     ----------
     weights : as for `find_weights`, or a network
+    bfloat16 : whether a night network computes in half the bits
 
     Raises
     ------
     SleeplibError
-        As `find_weights` and `models.weights.load`, or if there is no such device.
+        As `find_weights` and `models.weights.load`, or if there is no such device, or a network of sequences is to
+        compute in half the bits.
     """
     network, path = weights, None
     if not isinstance(weights, torch.nn.Module):
@@ -117,6 +121,10 @@ def load(weights, device: str = "cpu"):
         if told:
             warnings.warn(told, StagingWarning, stacklevel=3)
     network.about = _about(network, path)
+    if bfloat16 and not isinstance(network, NightNetwork):
+        raise SleeplibError(f"{network.about['title']} does not stage in bfloat16; leave the option away")
+    if bfloat16:
+        network = copy.deepcopy(network).bfloat16()  # a network that was given is left as it is
     try:
         return network.to(torch.device(device))
     except (RuntimeError, AssertionError) as error:
