@@ -37,6 +37,7 @@ if importlib.util.find_spec("sleeplib") is None:
     subprocess.check_call([*pip, package])
 
 # %%
+import math
 import time
 
 import matplotlib.pyplot as plt
@@ -44,8 +45,9 @@ import torch
 from torch.nn import functional
 
 from sleeplib import inference, models, plotting, provenance, results
+from sleeplib.inference import finest
 from sleeplib.models import folded
-from sleeplib.models.folded import FOLD, Folded, affine, elu_, halved, rows_of
+from sleeplib.models.folded import FOLD, Folded, affine, halved, rows_of
 
 plotting.use_style()
 started = time.perf_counter()
@@ -110,25 +112,24 @@ def compare(name, plain, quick, of="ms"):
 # %% [markdown]
 # ## The roof
 #
-# A machine does so many operations a second, if they are products of large matrices, and moves so many bytes
-# a second, if it does nothing else. Whatever does $I$ operations for each byte that it moves can do no
-# more than the smaller of the two: $\min(P, I \cdot B)$.
+# A machine does so many operations a second, if it has nothing to wait for, and moves so many bytes a second, if
+# it does nothing else. Whatever does $I$ operations for each byte that it moves can do no more than the smaller
+# of the two: $\min(P, I \cdot B)$. For $P$ we take a convolution of 256 to 256 filters.
 
 # %%
-size = 2048
-a, b = torch.randn(2, size, size)
-peak = 2 * size**3 / least(lambda: a @ b)[0]
+wide = torch.randn(1, 256, 1, 2048).to(memory_format=torch.channels_last)
+weight = torch.randn(256, 256, 1, 9).to(memory_format=torch.channels_last)
+many = often(lambda: functional.conv2d(wide, weight), 5)
+peak = 5 * 2 * weight.numel() * (2048 - 8) / least(many)[0]
 far = torch.randn(1 << 26)  # 256 MiB: no cache holds it
 near = torch.randn(1 << 16)  # 256 KiB: one core's own
-out, copy = torch.empty_like(far), torch.empty_like(near)
-moved = 8 * len(far) / least(lambda: out.copy_(far))[0]
-rounds = 1000
-cached = least(lambda: [copy.copy_(near) for _ in range(rounds)])[0]
-cached = 8 * len(near) * rounds / cached
+target, copy = torch.empty_like(far), torch.empty_like(near)
+moved = 8 * len(far) / least(lambda: target.copy_(far))[0]
+cached = 8 * len(near) * 1000 / least(often(lambda: copy.copy_(near), 1000))[0]
 new = 4 * len(far) / least(lambda: torch.zeros(len(far)).add_(1))[0]
 results.frame(
     {
-        "products of matrices": [f"{peak / 1e9:,.0f} · 10⁹ operations/s"],
+        "wide convolutions": [f"{peak / 1e9:,.0f} · 10⁹ operations/s"],
         "memory, read and written": [f"{moved / 1e9:.1f} GB/s"],
         "cache of one core": [f"{cached / 1e9:.1f} GB/s"],
         "memory that is new to the process": [f"{new / 1e9:.1f} GB/s"],
@@ -196,7 +197,8 @@ for level, (_, _, seconds, operations, moving) in enumerate(levels):
 axis.set(
     xlabel="operations per byte", ylabel="10⁹ operations/s", xlim=(1, 1600)
 )
-axis.legend()
+axis.set_ylim(0.5, 2 * peak / 1e9)
+axis.legend(loc="lower right")
 plt.show()
 
 # %% [markdown]
@@ -209,54 +211,51 @@ plt.show()
 #
 # ## 1. Tiles
 #
-# Cut the night into pieces, whose maps fit into the cache, and take each through everything. A piece is
-# computed from a little more than itself, so that its ends are right: the halo of a kernel of nine is four
-# samples.
+# Cut the night into pieces, whose maps fit into the cache, take each through everything, and write the result into
+# memory that is used again and again. A piece is computed from a little more than itself, so that its ends are
+# right: the halo of a kernel of nine is four samples.
 
 # %%
 layer = network.unet.encoders[1].convolution
 filters = layer.conv.in_channels
 x = torch.randn(1, filters, samples // 2)
+kept = x.new_empty(1, layer.conv.out_channels, x.shape[-1])
 
 
-def tiled(x, step=16_384, halo=4):
+def tiled(step=16_384, halo=4):
     """The layer's map, piece by piece."""
-    out = x.new_empty(1, layer.conv.out_channels, x.shape[-1])
     for first in range(0, x.shape[-1], step):
         low = max(first - halo, 0)
-        part = layer(x[..., low : first + step + halo])
-        size = min(step, x.shape[-1] - first)
-        out[..., first : first + size] = part[
-            ..., first - low : first - low + size
-        ]
-    return out
+        part = layer(x[..., low : first + step + halo])[..., first - low :]
+        kept[..., first : first + step] = part[..., :step]
+    return kept
 
 
-compare("tiles", lambda: layer(x), lambda: tiled(x))
+compare("tiles", lambda: layer(x), tiled)
 
 # %% [markdown]
 # ## 2. Four samples side by side
 #
 # A convolution of 6 to 9 filters with kernel 9 is the same as one of 24 to 36 with kernel 3 that
 # takes four samples at a time: its weights stand in a matrix of blocks, each row shifted by a sample
-# (Toeplitz). More of them are zeros, so there is *more* to multiply. But registers are full, and time and filters
-# lie in memory as (T, F), so that folding is no more than another look at the same numbers.
+# (Toeplitz). More of them are zeros, so there is *more* to multiply. But registers are full, and time and
+# filters lie in memory as (T, F), so that folding is no more than another look at the same numbers.
 
 # %%
 quick = Folded.same(layer)
 rows = x[0].T.contiguous().view(-1, FOLD * filters)
+kept_rows = rows.new_empty(len(rows), len(quick.bias))
 print(f"weights {tuple(layer.conv.weight.shape)}", end=" -> ")
 print(f"{tuple(quick.weight.shape)}")
 
 
 def folding(step=4096):
     """The same map from folded rows, piece by piece."""
-    out = rows.new_empty(len(rows), len(quick.bias))
     for first in range(0, len(rows), step):
         last = min(first + step, len(rows))
         part = rows_of(rows, first - quick.before, last + quick.after)
-        quick(part, out=out[first:last])
-    return out
+        quick(part, out=kept_rows[first:last])
+    return kept_rows
 
 
 def unfolded(rows):
@@ -265,28 +264,39 @@ def unfolded(rows):
     return parts.flatten(0, 1).T[None]
 
 
-slow, expected = least(lambda: tiled(x))
+slow, expected = least(tiled)
 fast, found = least(folding)
 off = (unfolded(found) - expected).abs().max().item()
 gains["folding, on top of tiles"] = slow / fast
 print(f"{1e3 * slow:.3g} -> {1e3 * fast:.3g} ms, ", end="")
-print(f"{slow / fast:.1f} times; ", end="")
-print(f"largest difference {off:.0e}")
+print(f"{slow / fast:.1f} times; largest difference {off:.0e}")
 
 # %% [markdown]
 # ## 3. Powers of two
 #
-# ELU is $\max(x, e^{\min(x, 0)} - 1)$, and $e^x = 2^{x \log_2 e}$. Processors store numbers as a mantissa times a
-# power of two, so that powers of two are the cheaper ones. Batch normalisation that learns no more is one product and
-# one sum.
+# ELU is $\max(x, e^{\min(x, 0)} - 1)$, and $e^x = 2^{x \log_2 e}$. Processors store numbers as a mantissa times
+# a power of two, so that powers of two are the cheaper ones; the factor goes into the weights before. Batch
+# normalisation that learns no more is one product and one sum.
 
 # %%
-norm, map_ = layer.norm, torch.randn(1, layer.conv.out_channels, 1 << 15)
-gain, shift = (p[:, None] for p in affine(norm))
+norm, map_ = layer.norm, torch.randn(1, layer.conv.out_channels, 1 << 14)
+gain, shift = (p.repeat(FOLD) for p in affine(norm))
+scaled = (map_[0].T / math.log(2)).reshape(-1, len(gain))
+unit = scaled.new_tensor(-1 / math.log(2))
+
+
+def powers():
+    """ELU and normalisation of rows whose weights have the factor in them."""
+    power = scaled.clamp(max=0).exp2_()
+    torch.add(unit, power, alpha=1 / math.log(2), out=power)
+    larger = torch.maximum(scaled, power, out=power)
+    return torch.addcmul(shift, larger, gain * math.log(2))
+
+
 compare(
     "powers of two",
-    often(lambda: norm(functional.elu(map_))),
-    often(lambda: torch.addcmul(shift, elu_(map_.clone()), gain)),
+    often(lambda: norm(functional.elu(map_))[0].T),
+    often(lambda: powers().view(-1, layer.conv.out_channels)),
 )
 
 # %% [markdown]
@@ -297,10 +307,16 @@ compare(
 
 # %%
 in_order = unfolded(found).contiguous()
+pooled = found.new_empty(len(found), found.shape[1] // 2)
 compare(
     "maxima of halves",
-    lambda: functional.max_pool1d(in_order, 2),
-    lambda: halved(found).view(-1, layer.conv.out_channels).T[None],
+    often(lambda: functional.max_pool1d(in_order, 2), 5),
+    often(
+        lambda: (
+            halved(found, out=pooled).view(-1, layer.conv.out_channels).T[None]
+        ),
+        5,
+    ),
 )
 
 # %% [markdown]
@@ -315,6 +331,38 @@ compare(
     often(x.tanh),
     often(lambda: x.mul(2).sigmoid_().mul_(2).sub_(1)),
 )
+
+# %% [markdown]
+# ## The finest levels, depth first
+#
+# All of this together, on the three finest levels of one channel: a piece goes through all of them, and what comes
+# out below is all that is kept.
+
+# %%
+layers = [Folded.same(e.convolution) for e in network.unet.encoders[:3]]
+signal = night[:1].T.contiguous()
+n, step = samples // (FOLD << 2), 2048
+below = signal.new_empty(n, len(layers[-1].bias) // 2)
+
+
+def plain_levels():
+    """What leaves the third level, as the file reads."""
+    x = night[:1][None]
+    for encoder in network.unet.encoders[:3]:
+        _, x = encoder(x)
+    return x
+
+
+def depth_first():
+    """The same, piece by piece."""
+    for first in range(0, n, step):
+        last = min(first + step, n)
+        map_, _ = finest.maps(layers, signal, first, last)[-1]
+        halved(map_, out=below[first:last])
+    return below.view(-1, layers[-1].weight.shape[0] // FOLD).T[None]
+
+
+compare("three finest levels", plain_levels, depth_first)
 
 # %% [markdown]
 # ## All of it, and one channel at a time
