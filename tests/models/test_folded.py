@@ -3,7 +3,21 @@
 import pytest
 import torch
 
-from sleeplib.models.folded import COME, FOLD, SPLIT, Folded, FoldedClassifier, FoldedDecoder, elu_, rows_of
+from sleeplib.models.anysleep import EncodedChannelAttention, LateFusionSettings
+from sleeplib.models.folded import (
+    COME,
+    FOLD,
+    SPLIT,
+    Coarse,
+    CoarseDecoder,
+    Folded,
+    FoldedChannelEncoder,
+    FoldedClassifier,
+    FoldedDecoder,
+    elu_,
+    halve,
+    rows_of,
+)  # fmt: skip
 from sleeplib.models.usleep import Classifier, Convolution, Decoder, Encoder, USleepSettings
 
 
@@ -78,3 +92,35 @@ def test_a_folded_classifier_is_the_classifier_at_every_resolution(samples):
         found = FoldedClassifier(layer)(x, [3840 // n for n in resolutions])
         for n, logits in zip(resolutions, found, strict=True):
             assert torch.allclose(logits, layer(x, n), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("kernel", [1, 2, 8, 9])
+def test_a_coarse_convolution_and_its_pairs_are_those_of_the_encoder(kernel):
+    torch.manual_seed(0)
+    layer = trained(Encoder(5, 3, kernel))
+    for samples in (1, 8, 13):
+        x = torch.randn(1, samples, 5, dtype=torch.float64).mT  # lies in memory as (T, F)
+        with torch.inference_mode():
+            for ours, its in zip(halve(Coarse(layer.convolution)(x)), layer(x), strict=True):
+                assert ours.shape == its.shape and torch.allclose(ours, its, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("kernel", "longer"), [(9, 0), (9, 2), (10, 0), (2, 2)])
+def test_a_coarse_decoder_is_the_decoder(kernel, longer):
+    torch.manual_seed(0)
+    layer = trained(Decoder(5, 3, kernel))
+    x = torch.randn(1, 7, 5, dtype=torch.float64).mT
+    skip = torch.randn(1, 14 - longer, 3, dtype=torch.float64).mT
+    with torch.inference_mode():
+        assert torch.allclose(CoarseDecoder(layer)(x, skip), layer(x, skip), rtol=0, atol=1e-12)
+
+
+def test_the_mean_of_a_channel_encoder_needs_no_second_convolution():
+    torch.manual_seed(0)
+    encoder = trained(EncodedChannelAttention(6, LateFusionSettings())).encoder
+    x = torch.randn(1, 20 * 32 + 17, 6, dtype=torch.float64).mT
+    with torch.inference_mode():
+        folded_encoder, rows = FoldedChannelEncoder(encoder), x[0].T
+        parts = [folded_encoder(rows, slice(first, min(first + 7, 19))) for first in range(0, 19, 7)]
+        found = folded_encoder.mean(torch.cat(parts))
+        assert torch.allclose(found, encoder(x).mean(-1)[0], rtol=0, atol=1e-12)
