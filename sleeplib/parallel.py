@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sized
 
-from joblib import Parallel, delayed, parallel_config
+from joblib import Parallel, cpu_count, delayed, parallel_config
 from tqdm import tqdm
 
 from sleeplib.errors import SleeplibError
@@ -22,7 +22,8 @@ def work(
     Parameters
     ----------
     items : sequence of tuples of arguments
-    jobs : how many side by side; the results are the same for any number
+    jobs : how many side by side, of processes no more than there are cores (or than the environment variable
+        LOKY_MAX_CPU_COUNT says); the results are the same for any number
     backend : "loky" (processes of this machine), "threading" (for work that waits) or "ray" (a Ray cluster: that of
         the environment variable RAY_ADDRESS, else one started on this machine; needs the extra `cluster`)
 
@@ -36,12 +37,11 @@ def work(
     if backend == "ray":
         _join_ray()
     items = items if isinstance(items, Sized) else list(items)
+    jobs = min(jobs, len(items), cpu_count() if backend == "loky" else jobs) or 1
     with parallel_config(backend):
         # Ray's backend of joblib cannot hand out results one by one.
         as_they_come = "list" if backend == "ray" else "generator"
-        results = Parallel(n_jobs=min(jobs, len(items)) or 1, return_as=as_they_come)(
-            delayed(function)(*item) for item in items
-        )
+        results = Parallel(n_jobs=jobs, return_as=as_they_come)(delayed(function)(*item) for item in items)
     yield from tqdm(results, total=len(items), desc=desc, unit=unit, disable=not progress or not len(items))
 
 

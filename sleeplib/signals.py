@@ -9,6 +9,7 @@ from sleeplib.errors import SleeplibError
 
 # |X| below this counts as silence: 20 log10 gives -60 dB instead of minus infinity for a flat channel.
 SILENCE = 1e-3
+_EPOCHS = 16  # whose images are made at a time: what is between stays in the cache, and needs no new memory
 
 
 def resample(x: np.ndarray, rate: float, new_rate: float) -> np.ndarray:
@@ -94,12 +95,22 @@ def log_power_image(x: np.ndarray, rate: float = 100.0) -> np.ndarray:
         raise SleeplibError(
             f"an epoch of {x.shape[-1]} samples at {rate:g} Hz is shorter than the 2-s window"
         )
-    frames = np.lib.stride_tricks.sliding_window_view(x, window, axis=-1)[..., ::hop, :]  # (..., T, window)
     taper = scipy.signal.get_window("hamming", window, fftbins=False)
-    dtype = x.dtype if x.dtype == np.float64 else np.float32
-    spectrum = np.fft.rfft(frames * taper.astype(dtype), 256)  # (..., T, 129)
+    taper = taper.astype(x.dtype if x.dtype == np.float64 else np.float32)
+    epochs = x.reshape(1, -1) if x.ndim == 1 else x
+    images = np.empty((*epochs.shape[:-1], (x.shape[-1] - window) // hop + 1, 129), np.float32)
+    for first in range(0, len(epochs), _EPOCHS):
+        some = slice(first, first + _EPOCHS)
+        images[some] = _decibels(epochs[some], taper, hop)
+    return images[0] if x.ndim == 1 else images
+
+
+def _decibels(epochs: np.ndarray, taper: np.ndarray, hop: int) -> np.ndarray:
+    """Power in dB (..., T, 129) of the tapered frames of epochs (..., S)."""
+    frames = np.lib.stride_tricks.sliding_window_view(epochs, len(taper), axis=-1)[..., ::hop, :]
+    spectrum = np.fft.rfft(frames * taper, 256)
     power = np.square(spectrum.real) + np.square(spectrum.imag)
-    return (10 * np.log10(np.maximum(power, SILENCE**2))).astype(np.float32)
+    return 10 * np.log10(np.maximum(power, SILENCE**2))
 
 
 def standardise(images: np.ndarray) -> np.ndarray:

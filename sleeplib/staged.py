@@ -139,16 +139,21 @@ class Staged:
         )
 
     def anonymous(self, id: str) -> "Staged":
-        """The night without what names the person: another id, no code, no AHI, no date.
+        """The night without what names the person: another id, no code, no AHI, no date, no labels of unused channels.
 
-        Sex, time of day and age stay (over 89 as 90): the statistics need them. The date is 1985-01-01, which stands
+        Channels that the network was shown keep their labels, others are numbered, as people write names there. Sex,
+        time of day and age stay (over 89 as 90): the statistics need them. The date is 1985-01-01, which stands
         for none.
         """
         person = self.subject
         age = None if person is None or person.age is None else min(person.age, _OLDEST)
+        others = [name for name in dict.fromkeys([*self.left_out, *self.faults]) if name not in self.channels]
+        numbered = {name: f"channel {i}" for i, name in enumerate(others, 1)}
         return replace(
             self,
             id=id,
+            left_out={numbered.get(name, name): why for name, why in self.left_out.items()},
+            faults={numbered.get(name, name): what for name, what in self.faults.items()},
             subject=person and Subject(id, age, person.sex),
             start=self.start and datetime.combine(UNDATED, self.start.time()),
         )

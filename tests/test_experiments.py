@@ -11,7 +11,7 @@ import yaml
 from sleeplib import experiments
 from sleeplib.errors import SleeplibError
 from sleeplib.experiments import notebooks as files
-from sleeplib.experiments.side_by_side import may_start
+from sleeplib.experiments.side_by_side import by_length, lonely, may_start
 from sleeplib.provenance import root
 
 NOTEBOOK = """\
@@ -375,3 +375,19 @@ def test_of_notebooks_side_by_side_one_fails_and_the_other_is_kept(folder, cohor
     with pytest.raises(SleeplibError, match=r"toy failed in cell.*as it was told"):
         experiments.run("smoke", notebooks=folder, jobs=2)
     assert [r.done for r in experiments.plan("smoke", notebooks=folder)] == [True, False]
+
+
+def test_what_has_most_work_behind_it_starts_first():
+    first, second = planned("a", in_turn={"mass"}), planned("b", in_turn={"mass"})
+    long, short = planned("c"), planned("d")
+    for run, minutes in ((first, 2), (second, 3), (long, 4), (short, None)):
+        run.minutes = minutes
+    waiting = list(enumerate([short, long, first, second], start=1))
+    assert [run.name for _, run in by_length(waiting)] == ["a", "b", "c", "d"]
+
+
+def test_a_notebook_that_nothing_can_run_beside_has_all_cores():
+    first, second = planned("a", in_turn={"mass"}), planned("b", in_turn={"mass"})
+    other, clock, reader = planned("c"), planned("d", alone=True), planned("e", last=True)
+    assert lonely(first, [], [(1, second), (2, clock), (3, reader)]) and lonely(clock, [], [(1, other)])
+    assert not lonely(first, [], [(1, second), (2, other)]) and not lonely(first, [other], [(1, second)])

@@ -125,3 +125,12 @@ def test_a_silent_channel_is_standardised_to_zeros():
     x[:, 1] = 0
     found = signals.standardise(signals.log_power_image(x))
     assert np.isfinite(found).all() and np.abs(found[:, 1]).max() < 1e-3 < found[:, 0].std()
+
+
+def test_images_do_not_depend_on_how_many_are_made_at_a_time(rng):
+    x = rng.normal(size=(37, 2, 3000)).astype(np.float32).swapaxes(0, 1).copy().swapaxes(0, 1)
+    images = signals.log_power_image(x)
+    assert images.shape == (37, 2, 29, 129) and images.dtype == np.float32
+    np.testing.assert_array_equal(images, [signals.log_power_image(epoch) for epoch in x])
+    np.testing.assert_array_equal(signals.log_power_image(x[5, 1]), images[5, 1])
+    assert signals.log_power_image(x[:0]).shape == (0, 2, 29, 129)

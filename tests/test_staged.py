@@ -70,3 +70,13 @@ def test_a_date_that_is_none_is_not_shown():
     made = dict(tables.facts(night().anonymous("night-001")))
     assert "Date" not in made and "Person" not in made and made["Staged"].startswith("23:04 to 23:07")
     assert "Date" not in dict(tables.facts(night(start=datetime.combine(UNDATED, datetime.max.time()))))
+
+
+def test_labels_that_nobody_knows_are_numbered_in_an_anonymous_night():
+    made = night(
+        channels=["C3-M2"], left_out={"Dr Smith": "no EEG"}, faults={"Dr Smith": ["flat"], "C3-M2": ["loud"]}
+    ).anonymous("night-001")
+    assert made.left_out == {"channel 1": "no EEG"} and made.faults == {
+        "channel 1": ["flat"],
+        "C3-M2": ["loud"],
+    }

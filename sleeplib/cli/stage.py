@@ -2,6 +2,7 @@
 
 import signal
 import sys
+import threading
 from pathlib import Path
 
 from sleeplib.cli.common import add_command, number, positive
@@ -82,7 +83,11 @@ def add_stage(commands) -> None:
         action="store_true",
         help="no name, code or date in any result, which are called night-001 and so on",
     )
-    command.add_argument("--resume", action="store_true", help="skip nights whose results are all there")
+    command.add_argument(
+        "--resume",
+        action="store_true",
+        help="skip nights whose results are all there, whatever options made them",
+    )
     command.add_argument("--force", action="store_true", help="write over results that are there")
 
 
@@ -96,14 +101,18 @@ def stage(a) -> int:
     Beside each recording (or in --out) stand the hypnogram as EDF+ annotations and as a table with probabilities.
     A night that fails does not stop the others; the exit code is then 1.
     """
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # what is half-written is removed
+    main = threading.current_thread() is threading.main_thread()  # only there are signals handled
+    before = main and signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # what is half-written is removed
     try:
         return _stage(a)
     except KeyboardInterrupt:
         print("sleeplib: interrupted; add --resume to go on where it stopped", file=sys.stderr)
         return 130
     finally:
-        signal.signal(signal.SIGTERM, before)
+        if before:
+            signal.signal(signal.SIGTERM, before)
 
 
 def _stage(a) -> int:

@@ -65,8 +65,12 @@ def tasks(a, paths: list[Path]) -> list[Task]:
 
     if a.anonymous and a.resume:
         raise SleeplibError(
-            "--anonymous numbers the nights anew, so that --resume cannot know them; use --force"
+            "--anonymous numbers the nights anew, so that --resume cannot know them; stage into an empty --out"
         )
+    if a.summary and a.resume:
+        raise SleeplibError("--summary would lack the nights that --resume skips; leave one of them away")
+    if not a.format and not a.report:
+        raise SleeplibError("nothing to write: --format names no format")
     if a.out and a.out.exists() and not a.out.is_dir():
         raise SleeplibError(f"{a.out} is no folder; choose another name for --out")
     found, taken = [], {}
@@ -83,7 +87,7 @@ def tasks(a, paths: list[Path]) -> list[Task]:
         if a.resume and all(target.is_file() for target in targets):
             continue
         for target in targets:
-            may_write(target, a.force)
+            may_write(target, a.force or a.resume)  # some of a night's files: it was interrupted between them
         found.append(task)
     if a.summary and found:
         may_write(a.summary, a.force)

@@ -16,6 +16,7 @@ _HERE = Path(__file__).parents[1]
 MANIFESTS = next(
     (p for p in (_HERE / "data_manifests", _HERE.parent / "data_manifests") if p.is_dir()), _HERE.parent
 )
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same, seven times as fast
 _FIELD = re.compile(r"\{([^\W\d]\w*)\}")
 
 
@@ -90,8 +91,7 @@ def _parse(path: Path):
     """The YAML's node tree, which knows lines, and its content."""
     try:
         text = path.read_text(encoding="utf-8")
-        tree = yaml.compose(text, Loader=yaml.SafeLoader)
-        return tree, yaml.safe_load(text)
+        return yaml.compose(text, Loader=_LOADER), yaml.load(text, Loader=_LOADER)
     except yaml.YAMLError as error:
         line = error.problem_mark.line + 1 if getattr(error, "problem_mark", None) else 1
         raise SleeplibError(f"{path}:{line}: not YAML ({getattr(error, 'problem', error)})") from error

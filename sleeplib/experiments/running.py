@@ -99,7 +99,7 @@ def plan(profile: str = "demo", names=None, overrides: dict | None = None, noteb
     """
     folder, overrides = files.folder(notebooks), overrides or {}
     settings = _settings(folder)
-    names = list(names or settings["notebooks"])
+    names = list(dict.fromkeys(names or settings["notebooks"]))
     _insist_known("profile", [profile], PROFILES)
     _insist_known("notebook", names, settings["notebooks"])
     known = {name: files.parameters(folder / f"{name}.py") for name in names}

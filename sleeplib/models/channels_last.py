@@ -143,7 +143,9 @@ def _convolution(x: Tensor, weight: Tensor, bias: Tensor, padding: int) -> Tenso
 
 def normalise(norm: nn.BatchNorm1d, x: Tensor) -> Tensor:
     """ELU and batch normalisation of (B, T, F), with its running statistics."""
-    if not norm.training or type(norm) is not nn.BatchNorm1d:  # of several processes
+    learned = norm.running_mean is not None and norm.momentum is not None
+    # Otherwise that of several processes, or one that refuses a batch of one value.
+    if not (norm.training and learned and type(norm) is nn.BatchNorm1d and x.shape[0] * x.shape[1] > 1):
         return norm(functional.elu(x).flatten(0, 1)).view(x.shape)
     y, mean, variance = EluNorm.apply(x, norm.weight, norm.bias, norm.eps)
     n = x.shape[0] * x.shape[1]

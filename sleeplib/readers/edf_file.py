@@ -21,7 +21,7 @@ from sleeplib.readers.edf_header import (
 )
 
 _JITTER = 0.01  # s by which the time stamps of records may err; more is a gap
-_PAUSE = 1.0  # s by which the time stamps of a continuous file may err in all
+_PAUSE = 1.0  # s by which a time stamp of a continuous file may be later than the one before has it
 _GAPS = 3 * 86_400  # s without signals in one file, at most; more is damage
 _LARGEST_NOTES = 64 << 20  # bytes of annotations; a night in records of one second has some 4 MB
 _AT_ONCE = 1 << 22  # samples of 24 bits that are widened at once: 16 MB
@@ -210,16 +210,33 @@ def _onsets(path: Path, records: np.ndarray, notes: list[Channel], seconds: floa
 
 
 def _paused(path: Path, records: np.ndarray, notes: list[Channel], seconds: float) -> np.ndarray | None:
-    """The same of a file that calls itself continuous, if its time stamps have it that the recorder paused."""
+    """The same of a file that calls itself continuous, if its time stamps have it that the recorder paused.
+
+    Only jumps count, not the drift of a clock. Its last stamps have to be late, or none is looked at; one that is
+    missing is taken for right, and stamps that go back are not believed at all.
+    """
     if not notes or not seconds:
         return None
+
+    def late(record: int) -> float:
+        """Seconds by which the stamp of a record is late; NaN without one."""
+        stamp = _stamp(path, records[record], notes[0])
+        return np.nan if stamp is None else stamp - record * seconds
+
+    n = len(records)
     try:
-        first, last = (_stamp(path, records[i], notes[0]) for i in (0, -1))
-        if first is None or last is None or last - first - (len(records) - 1) * seconds < _PAUSE:
+        last = np.array([late(i) for i in (0, *range(max(n - 5, 1), n))])
+        if np.isnan(last).all() or np.isnan(last[0]) or not np.nanmedian(last[1:]) - last[0] >= _PAUSE:
             return None
-        return _onsets(path, records, notes, seconds)
+        delays = np.array([late(i) for i in range(n)])
     except SleeplibError:  # time stamps that nobody can believe
         return None
+    known = np.maximum.accumulate(np.where(np.isnan(delays), 0, np.arange(n)))
+    jumps = np.diff(delays[known], prepend=delays[0])
+    jumps[np.abs(jumps) < _PAUSE] = 0
+    if not jumps.any() or jumps.min() < 0 or jumps.sum() > _GAPS:
+        return None
+    return np.arange(n) * seconds + np.cumsum(jumps)
 
 
 def _spread(x: np.ndarray, starts: np.ndarray, channel: Channel) -> np.ndarray:

@@ -7,6 +7,8 @@ _TRIM, _MMAP = -1, -3  # options of mallopt
 _NEVER = 1 << 30
 _USUAL = {_TRIM: 64 << 20, _MMAP: 32 << 20}  # where the C library itself arrives after some large tensors
 
+_open: list = []  # whether memory is being kept
+
 
 @contextmanager
 def kept():
@@ -21,6 +23,10 @@ def kept():
     except (OSError, TypeError, AttributeError):
         yield
         return
+    if _open:  # a loop within a loop
+        yield
+        return
+    _open.append(1)
     try:
         for option in _USUAL:
             mallopt(option, _NEVER)
@@ -29,3 +35,4 @@ def kept():
         for option, value in _USUAL.items():
             mallopt(option, value)
         trim(0)
+        _open.clear()

@@ -3,12 +3,14 @@
 import hashlib
 import time
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import torch
 from torch.nn import functional
 from tqdm import tqdm
 
 from sleeplib.errors import SleeplibError
+from sleeplib.models import folded_recurrent
 from sleeplib.sampling import Nights, Sequences
 from sleeplib.stages import UNSCORED
 from sleeplib.training.checkpoint import Checkpoint, annealed
@@ -84,9 +86,11 @@ def validation_accuracy(network, nights: Nights) -> float:
     """Share of right decisions over all windows and positions, without fusion, as the authors choose their step."""
     mode, device = network.training, next(network.parameters()).device
     network.eval()
+    folded = bool(folded_recurrent.layers(network))
+    decide = partial(folded_recurrent.decisions, network) if folded else network.decisions
     right = total = 0
     for inputs, labels in nights.split():
-        decided = network.decisions(inputs.to(device)).argmax(-1).cpu()
+        decided = decide(inputs.to(device)).argmax(-1).cpu()
         truth = labels.unfold(0, decided.shape[1], 1)
         right += (decided == truth).sum().item()
         total += (truth != UNSCORED).sum().item()

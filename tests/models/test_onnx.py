@@ -86,6 +86,30 @@ def test_scores_far_apart_neither_overflow_nor_vanish(factor, tmp_path):
     check(network, opened(export(network, tmp_path / "network.onnx")), x)
 
 
+def test_what_is_shorter_than_a_stage_has_none(tmp_path):
+    session = opened(
+        export(trained(models.build("usleep", complexity=0.02, depth=3)), tmp_path / "network.onnx")
+    )
+    try:
+        stages = run(session, torch.randn(1, 2, 3000))[0].size
+    except Exception:  # onnxruntime may refuse maps without a column
+        stages = 0
+    assert stages == 0
+
+
+def test_a_night_shorter_than_a_window_is_refused(tmp_path):
+    network = trained(models.build("seqsleepnet", sequence_length=4, **SMALL))
+    session = opened(export(network, tmp_path / "network.onnx", night=True))
+    with pytest.raises(Exception, match=r"[Rr]eshape"):
+        run(session, torch.randn(3, 2, 6, 17))
+
+
+def test_half_the_bits_are_written_in_full(tmp_path):
+    network = trained(models.build("usleep", complexity=0.02, depth=3)).bfloat16()
+    session, x = opened(export(network, tmp_path / "network.onnx")), torch.randn(1, 2, 3840)
+    check(network.float(), session, x)
+
+
 @pytest.mark.parametrize("per_epoch", [2, 30, 640, 3840])
 def test_finer_stages(per_epoch, tmp_path):
     network = trained(models.build("anysleep", complexity=0.02, depth=4))

@@ -107,8 +107,7 @@ def test_gaps_are_zeros_and_times_stay_true(tmp_path):
         (0, 1.004, 2.1, 3.9),
         (0, 9, 1, 3),
         (0, 5, 4, 9),
-        (0, 1, 5, None),
-        (0, None, 5, 9),
+        (0, 1, 2, 900),
         (7, 8, 9, 9),
     ],
 )
@@ -117,6 +116,27 @@ def test_a_continuous_file_is_believed_unless_its_time_stamps_have_a_pause(stamp
     path = edf(tmp_path / "x.edf", signal(np.full((4, 4), 10)), marks, reserved="EDF+C")
     header = readers.header(path)
     assert header.gaps == () and header.samples == [16]
+
+
+@pytest.mark.parametrize(
+    ("stamps", "gaps"),
+    [
+        ((0, 1, 5, 6), [(2, 3)]),
+        ((0, 1, 5, None), [(2, 3)]),
+        ((0, None, 6, 7.2), [(2, 4)]),
+        ((3, 4, 9, 15), [(2, 4), (7, 5)]),
+    ],
+)
+def test_pauses_of_a_continuous_file_are_jumps_of_its_stamps(stamps, gaps, tmp_path):
+    marks = notes(*(b"x" if stamp is None else b"+%g\x14\x14\0" % stamp for stamp in stamps))
+    path = edf(tmp_path / "x.edf", signal(np.full((4, 4), 10)), marks, reserved="EDF+C")
+    assert readers.header(path).gaps == tuple(gaps)
+
+
+def test_a_clock_that_drifts_is_no_pause(tmp_path):
+    marks = notes(*(b"+%.4f\x14\x14\0" % (1.001 * i) for i in range(2000)))
+    path = edf(tmp_path / "x.edf", signal(np.full((2000, 4), 10)), marks, reserved="EDF+C")
+    assert readers.header(path).gaps == () and readers.header(path).samples == [8000]
 
 
 def test_stamps_that_err_by_milliseconds_leave_no_holes(tmp_path):

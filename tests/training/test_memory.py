@@ -41,3 +41,11 @@ def test_without_the_switch_nothing_happens(monkeypatch):
 def test_errors_go_through():
     with pytest.raises(KeyError), memory.kept():
         raise KeyError
+
+
+def test_a_loop_within_a_loop_leaves_it_kept():
+    with memory.kept():
+        with memory.kept():
+            pass
+        assert memory._open
+    assert not memory._open

@@ -35,7 +35,10 @@ class Graph:
 
     def constant(self, x) -> str:
         """A constant: whole numbers as int64, others in the graph's type."""
-        x = x.detach().cpu().numpy() if isinstance(x, torch.Tensor) else np.asarray(x)
+        if isinstance(x, torch.Tensor):
+            x = x.detach().cpu()
+            x = x.float().numpy() if x.dtype in (torch.bfloat16, torch.float16) else x.numpy()
+        x = np.asarray(x)
         name = f"{self.name}_constant_{len(self.constants)}"
         x = np.array(x, np.int64 if x.dtype.kind == "i" else self.dtype, order="C")
         self.constants.append(numpy_helper.from_array(x, name))

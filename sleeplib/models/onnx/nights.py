@@ -135,6 +135,8 @@ def classify(g: Graph, layer: Classifier, x: str, per_epoch: int) -> str:
     """`usleep.Classifier`."""
     x = g("Tanh", conv(g, x, layer.mix))
     if (size := layer.size(per_epoch, layer.samples)) > 1:
-        x = g("AveragePool", x, kernel_shape=[size], strides=[size])
+        n = g("Div", g.size(x, 2), [size])  # 0 of what is shorter than a stage
+        x = g("Slice", x, [0], g("Mul", n, [size]), [2])
+        x = g("ReduceMean", g.reshape(x, g.size(x, 0), layer.mix.out_channels, n, size), [3], keepdims=0)
     x = conv(g, g("Elu", conv(g, x, layer.project)), layer.last)
     return g("Transpose", x, perm=[0, 2, 1])

@@ -22,7 +22,11 @@ def logits(g: Graph, network, images: str) -> str:
 
 def night(g: Graph, network, images: str) -> str:
     """A night's images (N, C, T, F), N >= L -> log-posteriors (N, 5) before normalisation, all decisions fused."""
-    L, N = network.settings.sequence_length, g.size(images, 0)
+    s = network.settings
+    L, N = s.sequence_length, g.size(images, 0)
+    # This fails for nights of fewer epochs than a window; they would else come out as NaN.
+    window = g("Reshape", g("Slice", images, [0], [L], [0]), [L, s.channels, s.frames, s.bins])
+    images = g("Concat", window, g("Slice", images, [L], N, [0]), axis=0)
     epochs = encoded(g, network.encoder, images)  # each epoch once
     last = g("Squeeze", g("Sub", N, [L - 1]))
     first = g("Unsqueeze", g("Range", g.constant(0), last, g.constant(1)), [1])

@@ -1,0 +1,32 @@
+import os
+
+import pytest
+
+from sleeplib import parallel
+from sleeplib.errors import SleeplibError
+
+
+def who(i):
+    return i, os.getpid()
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_results_come_in_order_from_no_more_processes_than_cores(jobs, monkeypatch):
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
+    assert list(parallel.work(who, [(i,) for i in range(4)], jobs, progress=False)) == [
+        (i, os.getpid()) for i in range(4)
+    ]
+
+
+def test_threads_wait_so_there_may_be_more_of_them_than_cores(monkeypatch):
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
+    import threading
+
+    both = threading.Barrier(2, timeout=10)
+    assert len(list(parallel.work(both.wait, [(), ()], 2, "threading", progress=False))) == 2
+
+
+def test_no_items_and_unknown_backend():
+    assert list(parallel.work(who, [], 2, progress=False)) == []
+    with pytest.raises(SleeplibError, match="'fork' is not known"):
+        list(parallel.work(who, [(1,)], backend="fork"))
