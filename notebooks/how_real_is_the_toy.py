@@ -54,7 +54,6 @@ import numpy as np
 import pandas as pd
 import torch
 from IPython.display import Image, display
-from joblib import Parallel, delayed
 
 from sleeplib import (
     cohorts,
@@ -72,14 +71,13 @@ from sleeplib.analysis import (
     statistics,
 )
 from sleeplib.montages import Montage
+from sleeplib.parallel import work
 from sleeplib.prepare import prepare
 from sleeplib.recording import Header
 from sleeplib.sampling import Nights
 from sleeplib.stages import N1, N2, N3, REM, STAGES, W
 
 plotting.use_style()
-# Workers are renewed now and then; joblib mentions it.
-warnings.filterwarnings("ignore", "A worker stopped")
 started = time.perf_counter()
 
 # %% tags=["parameters"]
@@ -120,8 +118,8 @@ def cells(score):
     }
 
 
-def parallel(function, work):
-    return Parallel(n_jobs=jobs)(delayed(function)(*item) for item in work)
+def parallel(function, items):
+    return list(work(function, items, jobs, progress=False))
 
 
 # %% [markdown]
