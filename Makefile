@@ -1,7 +1,7 @@
 # Two commands: `make book` and `make test`. The rest are their parts; `make help` lists them.
 #
 #   PROFILE  smoke (seconds), demo (a laptop, the default) or paper (a GPU and the real cohorts)
-#   JOBS     notebooks that run side by side (2 by default, of some 2 GB of memory each)
+#   JOBS     notebooks that run side by side (2 by default; one takes 4 GB of memory, the others 1 or 2)
 #   NIGHTS   a folder of real nights (.npz with x, y, fs): `make book NIGHTS=../sleep-edf` trains on them too
 #   PYTHON   Python 3.11 or newer; found by itself where it has one of the usual names
 
