@@ -73,7 +73,8 @@ class EdfFile:
         return int(self._starts(channel)[-1]) + channel.width
 
     def _starts(self, channel: Channel) -> np.ndarray:
-        return np.round(self.onsets * channel.rate).astype(int)
+        # Halves go up: with halves to even, records that follow each other could overlap by a sample.
+        return np.floor(np.round(self.onsets * channel.rate, 6) + 0.5).astype(int)
 
     def signal(self, channel: Channel) -> np.ndarray:
         """Samples `(T,)` float32 of one channel, zero in gaps."""

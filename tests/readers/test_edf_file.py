@@ -9,7 +9,7 @@ from datetime import datetime
 import edfio
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from sleeplib import readers
@@ -149,6 +149,7 @@ def test_stamps_that_err_by_milliseconds_leave_no_holes(tmp_path):
     st.lists(st.floats(0, 50).map(lambda pause: round(pause, 3)), min_size=1, max_size=9),
     st.sampled_from([("1", 7), ("0.3", 5), ("1.7", 3), ("10", 33)]),
 )
+@example([0.15, 0.0], ("0.3", 5))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_a_header_tells_how_long_a_signal_with_gaps_is(tmp_path, pauses, record):
     seconds, n = record
