@@ -12,7 +12,7 @@
 # ---
 
 # %% [markdown]
-# # Eight times faster, not a digit different
+# # A U-Net under its roof
 #
 # ```{admonition} What you will see
 # :class: tip
@@ -369,7 +369,7 @@ compare("three finest levels", plain_levels, depth_first)
 #
 # Channels come one after the other. The softmax over them runs along: with the weights so far,
 # $S = \sum_{j \le i} e^{s_j}$, the mean moves towards channel $i$ by $e^{s_i} / S$ of the way. So the memory is that of
-# one channel. Maps of the two finest levels are not even kept: making them again for the right arm
+# one channel. Maps of the three finest levels are not even kept: making them again for the right arm
 # takes less time than reading them.
 
 # %%
