@@ -404,7 +404,11 @@ def test_a_batch_goes_on_where_it_stopped(nights, net, capsys, monkeypatch):
     assert call(*options, "--resume") == 0 and len(seen) == 3
     assert capsys.readouterr().out == "2 of 2 nights have their results and are skipped, in the table too\n"
     (nights / "b_events.json").unlink()  # a part of its results: whose the others are nobody knows
+    (nights / "b_hypnogram.csv").write_text("corrected by hand")
     assert call(*options, "--resume") == 0 and seen[3:] == ["b.edf"]  # interrupted between two of its files
+    assert (nights / "b_events.json").exists() and (
+        nights / "b_hypnogram.csv"
+    ).read_text() == "corrected by hand"
 
 
 def test_a_scheduler_that_ends_the_command_leaves_nothing_half_written(nights, net, capsys, monkeypatch):

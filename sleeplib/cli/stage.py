@@ -140,7 +140,7 @@ def _stage(a) -> int:
 
     for task in todo if a.anonymous else ():  # the only place where somebody can read who is who
         print(f"{task.id} is {_line(str(task.path))}")
-    items = [(task, a.format, a.report, a.anonymous, options) for task in todo]
+    items = [(task, a.format, a.report, a.anonymous, a.force, options) for task in todo]
     nights, failed = [], 0
     for task, (night, warned, error) in zip(todo, work(_one, items, a.jobs, desc="staging"), strict=True):
         for line in dict.fromkeys([*warned, *([error] if error else [])]):
@@ -164,7 +164,7 @@ def _prepared(a) -> tuple[Path, str]:
     return weights, told
 
 
-def _one(task: Task, formats, report: bool, anonymous: bool, options: dict):
+def _one(task: Task, formats, report: bool, anonymous: bool, force: bool, options: dict):
     """Stage a night and write its files: the night, warnings, and why it failed ("" if it did not)."""
     import warnings
 
@@ -174,7 +174,7 @@ def _one(task: Task, formats, report: bool, anonymous: bool, options: dict):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", StagingWarning)
         try:
-            night = _made(task, formats, report, anonymous, options)
+            night = _made(task, formats, report, anonymous, force, options)
         except SleeplibError as problem:
             error = str(problem)
         except OSError as problem:
@@ -187,8 +187,11 @@ def _one(task: Task, formats, report: bool, anonymous: bool, options: dict):
     return night, [str(each.message) for each in caught if issubclass(each.category, StagingWarning)], error
 
 
-def _made(task: Task, formats, report: bool, anonymous: bool, options: dict):
-    """A night whose files are all written, or none of them; without what is large and no table needs."""
+def _made(task: Task, formats, report: bool, anonymous: bool, force: bool, options: dict):
+    """A night whose files are written once all of them are made; without what is large and no table needs.
+
+    Files that are there, of a batch that goes on, stay as they are unless `force`.
+    """
     import tempfile
     from dataclasses import replace
 
@@ -203,7 +206,8 @@ def _made(task: Task, formats, report: bool, anonymous: bool, options: dict):
         if report:
             write_report(night, Path(made) / task.report)
         for file in Path(made).iterdir():
-            file.replace(task.folder / file.name)
+            if force or not (task.folder / file.name).exists():
+                file.replace(task.folder / file.name)
     return replace(night, fine=None, per_epoch=1, attention=None, spectrum=None, hertz=None)
 
 

@@ -87,7 +87,8 @@ def tasks(a, paths: list[Path]) -> list[Task]:
         if a.resume and all(target.is_file() for target in targets):
             continue
         for target in targets:
-            may_write(target, a.force or a.resume)  # some of a night's files: it was interrupted between them
+            if not (a.resume and target.is_file()):  # one that was interrupted between its files keeps them
+                may_write(target, a.force)
         found.append(task)
     if a.summary and found:
         may_write(a.summary, a.force)
