@@ -130,7 +130,7 @@ def run(
     label = f"[{{}}/{len(runs)}] {{}} ({profile})".format
 
     def start(number: int, planned: Run) -> Run | None:
-        # Planned again, because an earlier notebook may have written what this one reads.
+        """The run, planned again as an earlier one may have written what it reads; None if it has been done."""
         todo = plan(profile, [planned.name], _of(planned, overrides), notebooks)[0]
         if todo.done and not force:
             report(f"{label(number, todo.name)}: nothing changed, skipped")
@@ -141,6 +141,7 @@ def run(
         return todo
 
     def done(number: int, run: Run, seconds: float) -> None:
+        """Tell that a run has ended."""
         report(f"{label(number, run.name)}: done in {seconds:.0f} s")
 
     files.pair(files.folder(notebooks))

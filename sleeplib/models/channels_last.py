@@ -28,6 +28,7 @@ class ChannelsLast(nn.Module):
         self.network = network
 
     def forward(self, x: Tensor, per_epoch: int = 1) -> Tensor:
+        """As the network's own."""
         network = self.network
         network.check(x)
         channels = x.shape[1]
@@ -163,6 +164,7 @@ class EluNorm(Function):
 
     @staticmethod
     def forward(context, x: Tensor, gain: Tensor, shift: Tensor, eps: float):
+        """Mean and variance are of ELU(x), over the batch, and not for gradients."""
         rows = functional.elu(x).view(-1, (1 if x.shape[0] * x.shape[1] % ROW else ROW) * x.shape[2])
         row, zero = rows.shape[1] // x.shape[2], gain.new_zeros(rows.shape[1])  # zeros of the right precision
         means, variances = (
@@ -205,12 +207,14 @@ class PairMaxima(Function):
 
     @staticmethod
     def forward(context, x: Tensor) -> Tensor:
+        """Remember which sample it was."""
         first, second = x.unflatten(1, (-1, 2)).unbind(2)
         context.save_for_backward(second > first)
         return torch.maximum(first, second)
 
     @staticmethod
     def backward(context, gradient: Tensor) -> Tensor:
+        """To the larger sample of each pair."""
         (second,) = context.saved_tensors
         x = gradient.new_empty(*gradient.shape[:2], 2, gradient.shape[2])
         torch.mul(gradient, second, out=x[:, :, 1])
