@@ -175,13 +175,24 @@ def test_a_night_in_pieces_is_the_plain_night(name, signals, short_pieces):
         assert staged.shape == plain.shape and (staged - plain).abs().max() < 1e-10
 
 
+def test_many_channels_are_the_plain_night(short_pieces):
+    """Of more than a few, the maps of one level more are made again."""
+    network = night_network("anysleep")
+    x = torch.randn(nights.FEW + 1, 6 * 3840, dtype=torch.float64, generator=torch.manual_seed(0))
+    with torch.no_grad():
+        plain = network(x[None], 8)[0].softmax(-1)
+    assert (inference.night_posteriors(network, x, per_epoch=8) - plain).abs().max() < 1e-10
+
+
 @pytest.mark.parametrize("name", [*FUSING, "usleep"])
 def test_several_resolutions_are_those_one_by_one(name, signals, short_pieces, monkeypatch):
     network, kinds = night_network(name), ("EEG", "EOG", "EEG", "EOG", "EEG")
     resolutions, x, looked_at = (1, 6, 256, 3840), signals[:, : 5 * 3840 + 1], []
     one_by_one = [inference.night_posteriors(network, x, kinds, n) for n in resolutions]
     encode = unet.Pieces.encode
-    monkeypatch.setattr(unet.Pieces, "encode", lambda self, x: looked_at.append(x) or encode(self, x))
+    monkeypatch.setattr(
+        unet.Pieces, "encode", lambda self, x, *part: looked_at.append(x) or encode(self, x, *part)
+    )
     together = inference.posteriors_at(network, x, resolutions, kinds)
     assert len(looked_at) == {"anysleep-early": 1, "usleep": 6}.get(name, 5)  # once for all resolutions
     for n, alone, ours in zip(resolutions, one_by_one, together, strict=True):
@@ -227,7 +238,9 @@ def test_sets_of_channels_are_staged_as_one_by_one(name, signals, short_pieces):
 def test_a_channel_in_many_sets_is_looked_at_once(signals, monkeypatch):
     network, looked_at = night_network("anysleep"), []
     encode = unet.Pieces.encode
-    monkeypatch.setattr(unet.Pieces, "encode", lambda self, x: looked_at.append(x) or encode(self, x))
+    monkeypatch.setattr(
+        unet.Pieces, "encode", lambda self, x, *part: looked_at.append(x) or encode(self, x, *part)
+    )
     list(nights.posteriors_of_sets(network, signals, [[0, 1], [1, 3], [3, 0, 1]]))
     assert len(looked_at) == 3
 

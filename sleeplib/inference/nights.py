@@ -1,11 +1,11 @@
 """Night networks (U-Sleep, AnySleep and its variants) on whole nights.
 
-They take one channel after the other, and long maps piece by piece of time. The result is that of the plain network;
-the memory is that of one channel, however many there are.
+They take one channel after the other, and long maps piece by piece of time; nights longer than half a day in segments.
+The result is that of the plain network; the memory is that of one channel, however many there are, and of half a day.
 Shapes: C channels, T samples at 128 Hz, F filters, N stages, M attention modules.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import product
@@ -16,12 +16,15 @@ import torch
 from torch import Tensor
 
 from sleeplib.errors import SleeplibError
+from sleeplib.inference.segments import Segment, segments
 from sleeplib.inference.sequences import evaluating, workers
-from sleeplib.inference.unet import Pieces, joined
+from sleeplib.inference.unet import UNKEPT, Mean, Pieces, joined
 from sleeplib.models.anysleep import AnySleep, EarlyFusion, LateFusion
-from sleeplib.models.folded import FoldedChannelEncoder, FoldedClassifier
+from sleeplib.models.folded import Encoded, FoldedChannelEncoder, FoldedClassifier
 from sleeplib.models.usleep import USleep
 from sleeplib.stages import STAGES
+
+FEW = 8  # channels, whose signals take little memory
 
 
 def night_posteriors(
@@ -192,7 +195,10 @@ def night_of(network):
 
 
 class Night:
-    """What a night network computes from signals (C, T), in the memory of one channel and the time of all workers."""
+    """What a night network computes from signals (C, T), in the memory of one channel and the time of all workers.
+
+    A long night is looked at in `segments`, twice where channels are weighed: their weights are those of all of it.
+    """
 
     def __init__(self, network, pool: ThreadPoolExecutor, threads: int):
         self.network, self.like = network, next(network.parameters())
@@ -206,56 +212,76 @@ class Night:
 
         `of` is a function of logits (n, 5), `known` are the channels' `scored_maps`.
         """
-        classifier = self.network.classifier
-        sizes = [classifier.size(n, signals.shape[-1]) for n in resolutions]
+        night, classifier = signals.shape[-1], self.network.classifier
+        sizes = [classifier.size(n, night) for n in resolutions]
         size, folded = lcm(*sizes), FoldedClassifier(classifier)
-        if size > signals.shape[-1]:
+        if size > night:
             raise SleeplibError(
-                f"{signals.shape[-1]} samples are too short for whole stages at all of these resolutions: {size}"
+                f"{night} samples are too short for whole stages at all of these resolutions: {size}"
             )
 
-        whole = (signals.shape[-1] + signals.shape[-1] % 2) // size * size  # features come in pairs
-        found = [torch.empty(whole // each, len(STAGES), dtype=self.exact) for each in sizes]
+        features = night + night % 2  # they come in pairs
+        found = [
+            torch.empty(features // size * size // each, len(STAGES), dtype=self.exact) for each in sizes
+        ]
+        segments = self.segments(night)
+        scores = None
+        if isinstance(self.network, EarlyFusion) or (self.weighs and len(segments) > 1):
+            scores = [self.scores(x, segments) for x in signals[:, None]]
+        for segment in segments:
+            wanted = segment.stages(features, size)
 
-        def classify(x: Tensor, first: int) -> None:
-            """Fill in what is said of a piece of features, at each resolution."""
-            logits = [classifier(x, n) for n in resolutions] if x.is_cuda else folded(x, sizes)
-            for stages, each, size in zip(found, logits, sizes, strict=True):
-                stages[first // size :][: each.shape[1]] = of(each[0].to(self.exact))
+            def classify(x: Tensor, first: int, before: int = segment.start) -> None:
+                """Fill in what is said of a piece of features, at each resolution."""
+                logits = [classifier(x, n) for n in resolutions] if x.is_cuda else folded(x, sizes)
+                for stages, each, size in zip(found, logits, sizes, strict=True):
+                    stages[(before + first) // size :][: each.shape[1]] = of(each[0].to(self.exact))
 
-        channels = known or map(self.scored_maps, signals[:, None])
-        if isinstance(self.network, LateFusion):
-            heads = self.fused(channels)
-            parts = self.unet.pieces(lambda *x: sum(x) / len(x), *heads, size=size, then=classify)
-        else:
-            parts = self.unet.decode(self.maps(signals, channels), size=size, then=classify)
-        for _ in parts:
-            pass
+            for _ in self.features(signals, segment, scores, known, wanted, classify) if wanted else ():
+                pass
         return found
+
+    @property
+    def weighs(self) -> bool:
+        """Whether the network weighs maps of single channels."""
+        return isinstance(self.network, AnySleep | LateFusion)
+
+    def segments(self, night: int) -> list[Segment]:
+        """The parts of a night of so many samples."""
+        return segments(night, self.network.settings)
 
     def attention(self, signals: Tensor) -> Tensor:
         """The channels' weights (M, C)."""
-        if isinstance(self.network, EarlyFusion):
-            return self.network.attention(signals.to(self.like)[None])[0].cpu()
-        scores = [[score for score, _ in self.scored_maps(x)] for x in signals[:, None]]
+        scores = [self.scores(x, self.segments(x.shape[-1])) for x in signals[:, None]]
         return torch.tensor(scores, dtype=self.like.dtype).T.softmax(-1)
 
     def known(self, signals: Tensor, rows: list[int]) -> dict[int, list] | None:
-        """The `scored_maps` of some channels, where a network looks at them one by one."""
-        if isinstance(self.network, AnySleep | LateFusion):
+        """The `scored_maps` of some channels, where a network looks at them one by one, and at all of a night."""
+        segments = self.segments(signals.shape[-1])
+        if self.weighs and len(segments) == 1:
             self.unet.scratch = None  # all maps are kept
-            return {row: list(self.scored_maps(signals[row : row + 1])) for row in rows}
+            return {row: list(self.scored_maps(signals[row : row + 1], segments[0])) for row in rows}
         return None
 
-    def maps(self, signals: Tensor, channels) -> list[Tensor]:
-        """What the decoders take: one map of each encoder and the connector."""
+    def features(
+        self, signals: Tensor, segment: Segment, scores, known, wanted: range, then
+    ) -> Iterator[Tensor]:
+        """What the classifier takes, piece by piece."""
+        if not self.weighs:
+            x = signals[:, segment.start : segment.stop].to(self.like)
+            if isinstance(self.network, EarlyFusion):
+                x = torch.tensor(scores, dtype=x.dtype, device=x.device).softmax(0).T @ x
+            return self.unet.decode([maps for maps, _ in self.unet.encode(x, segment)], wanted, then)
+        channels = known or (
+            self.scored_maps(x, segment, scores and scores[i]) for i, x in enumerate(signals[:, None])
+        )
         if isinstance(self.network, AnySleep):
             self.unet.one_by_one = True  # each map is added to the mean before the next one is made
-            return self.fused(channels)
-        x = signals.to(self.like)
-        if isinstance(self.network, EarlyFusion):
-            x = self.network.fusion(x[None, :, None])[0].squeeze(1)
-        return [maps for maps, _ in self.unet.encode(x)]
+            # A level more is made again where signals take much memory: 50 MiB less of 8 h, and a tenth more time.
+            self.unet.unkept = UNKEPT + (len(signals) > FEW)
+            return self.unet.decode(self.fused(channels), wanted, then)
+        heads = self.fused(channels)
+        return self.unet.pieces(lambda *x: sum(x) / len(x), *heads, wanted=wanted, then=then)
 
     def fused(self, channels) -> list[Tensor]:
         """The weighted sum of the channels' maps in each attention module, from their `scored_maps`.
@@ -274,22 +300,59 @@ class Night:
                     self.unet.approach(means[i], maps, exp(score - sums[i]))
         return means
 
-    def scored_maps(self, signal: Tensor) -> Iterator[tuple[float, Tensor]]:
-        """The score and the map of a channel (1, T) in each attention module."""
-        maps = self.unet.encode(signal.to(self.like))
+    def scored_maps(
+        self, signal: Tensor, segment: Segment, scores: list[float] | None = None
+    ) -> Iterator[tuple[float, Tensor]]:
+        """The score and the map of a channel (1, T) in each attention module; `scores` that are known already."""
         if isinstance(self.network, AnySleep):
-            for fusion, (x, mean) in zip(self.network.fusions, maps, strict=True):
-                yield fusion.scores(mean[None]).item(), x
+            for i, (x, mean) in enumerate(self._encoded(signal, segment)):
+                yield scores[i] if scores else self._score(i, [mean]), x
         else:
-            x = joined(self.unet.decode([x for x, _ in maps]), signal.shape[-1] + signal.shape[-1] % 2)
-            for score in self.channel_scores(x).flatten().tolist():
+            x = self._decoded(signal, segment)
+            for score in scores or self._head_scores(self._channel_encoded(x, signal.shape[-1], segment)):
                 yield score, x
 
-    def channel_scores(self, x: Tensor) -> Tensor:
-        """Late fusion's scores of a channel, one for each head, from its features (1, F, T)."""
-        fusion = self.network.fusion
-        if x.is_cuda:
-            return fusion.logits(x[:, None])
-        fusion.check(x.shape[-1])
-        features = self.unet.mean_of(FoldedChannelEncoder(fusion.encoder), x[0].T.contiguous()).to(x)
-        return torch.stack([scores(features[None]) for scores in fusion.heads])
+    def scores(self, signal: Tensor, segments: list[Segment]) -> list[float]:
+        """The score of a channel (1, T) in each attention module."""
+        if isinstance(self.network, AnySleep):
+            means = [[mean for _, mean in self._encoded(signal, segment)] for segment in segments]
+            return [self._score(i, parts) for i, parts in enumerate(zip(*means, strict=True))]
+        encoded = []
+        for segment in segments:
+            if isinstance(self.network, EarlyFusion):
+                x = signal[None, :, segment.start : segment.stop].to(self.like)
+            else:
+                x = self._decoded(signal, segment)
+            encoded += self._channel_encoded(x, signal.shape[-1], segment)
+        return self._head_scores(encoded)
+
+    def _encoded(self, signal: Tensor, segment: Segment) -> Iterator[tuple[Tensor, Mean]]:
+        """A channel's map in each attention module, and its mean."""
+        return self.unet.encode(signal[:, segment.start : segment.stop].to(self.like), segment)
+
+    def _score(self, module: int, means: Sequence[Mean]) -> float:
+        """One of AnySleep's scores of a channel, from means over all segments."""
+        mean = sum(m.total for m in means) / sum(m.columns for m in means)
+        return self.network.fusions[module].scores(mean.to(self.like)[None]).item()
+
+    def _decoded(self, signal: Tensor, segment: Segment) -> Tensor:
+        """What the U-Net makes of a channel, (1, F, T)."""
+        maps, samples = [x for x, _ in self._encoded(signal, segment)], segment.stop - segment.start
+        samples += samples % 2
+        return joined(self.unet.decode(maps, range(samples)), samples)
+
+    def _channel_encoded(self, x: Tensor, night: int, segment: Segment) -> list[Encoded]:
+        """What early or late fusion's encoder makes of a channel's signal or features (1, F, T)."""
+        self.network.fusion.check(night)
+        encoder = FoldedChannelEncoder(self.network.fusion.encoder)
+        columns = night + night % 2 if isinstance(self.network, LateFusion) else night
+        strides = segment.stages(columns, encoder.stride)
+        # Each row is one of two strides.
+        rows = columns // encoder.stride - 1 - (segment.start + strides.start) // encoder.stride
+        n = max(min(rows, len(strides)), 0)
+        return self.unet.encoded(encoder, x[0].T[strides.start :].contiguous(), n)
+
+    def _head_scores(self, encoded: list[Encoded]) -> list[float]:
+        """Early or late fusion's scores of a channel, one for each head."""
+        mean = FoldedChannelEncoder(self.network.fusion.encoder).mean(encoded).to(self.like)
+        return [scores(mean[None]).item() for scores in self.network.fusion.heads]

@@ -10,6 +10,7 @@ makes two halves of it, so that nothing is ever moved.
 
 from collections.abc import Callable
 from math import log
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -162,6 +163,15 @@ class CoarseDecoder:
         return self.merge(torch.cat([skip, up[first : first + len(skip)]], dim=1).T[None])
 
 
+class Encoded(NamedTuple):
+    """Rows of the second convolution's input: their sum (F',), how many they are, and the first and last few."""
+
+    total: Tensor
+    rows: int
+    head: Tensor
+    tail: Tensor
+
+
 class FoldedChannelEncoder:
     """The encoder of an `EncodedChannelAttention` on features (T, F): `mean` of all its rows is its mean over time.
 
@@ -175,9 +185,10 @@ class FoldedChannelEncoder:
         self.weights = first.weight.detach().unflatten(2, (2, -1)).permute(2, 3, 1, 0).flatten(1, 2)
         self.bias = first.bias.detach()
         self.gain, self.shift = affine(norm)
+        self.ends = self.second.kernel_size[0] - 1
 
-    def __call__(self, x: Tensor, rows: slice) -> Tensor:
-        """Features (T, F) -> what the second convolution takes, (rows, F')."""
+    def __call__(self, x: Tensor, rows: slice) -> Encoded:
+        """Features (T, F) -> what the second convolution takes in some rows."""
         now, then = (
             x[self.stride * (rows.start + k) : self.stride * (rows.stop + k)].reshape(
                 -1, self.stride * x.shape[1]
@@ -185,15 +196,19 @@ class FoldedChannelEncoder:
             for k in (0, 1)
         )
         y = torch.addmm(self.bias, now, self.weights[0]).addmm_(then, self.weights[1]).to(self.gain)
-        return torch.addcmul(self.shift, elu_(y), self.gain)
+        y = torch.addcmul(self.shift, elu_(y), self.gain)
+        # Copies: a view would keep all rows in memory.
+        return Encoded(y.sum(0), len(y), y[: self.ends].clone(), y[-self.ends :].clone())
 
-    def mean(self, y: Tensor) -> Tensor:
-        """All rows of the second convolution's input -> the mean of its output over time, (F',)."""
-        weight = self.second.weight.detach().to(y)  # (F', F', k)
-        taps, total = weight.shape[2], y.sum(0)
-        inside = len(y) - taps + 1
-        means = [(total - y[:k].sum(0) - y[inside + k :].sum(0)) / inside for k in range(taps)]
-        return torch.einsum("ofk,kf->o", weight, torch.stack(means)) + self.second.bias.detach().to(y)
+    def mean(self, parts: list[Encoded]) -> Tensor:
+        """All rows of the second convolution's input, in parts one after the other -> its mean over time, (F',)."""
+        weight = self.second.weight.detach().to(parts[0].total)  # (F', F', k)
+        total, rows = sum(p.total for p in parts), sum(p.rows for p in parts)
+        head = torch.cat([p.head for p in parts])[: self.ends]
+        tail = torch.cat([p.tail for p in parts])[-self.ends :]
+        inside = rows - self.ends
+        means = [(total - head[:k].sum(0) - tail[k:].sum(0)) / inside for k in range(self.ends + 1)]
+        return torch.einsum("ofk,kf->o", weight, torch.stack(means)) + self.second.bias.detach().to(total)
 
 
 class FoldedClassifier:
