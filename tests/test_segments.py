@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from sleeplib import inference, models
 from sleeplib.inference import nights, segments, unet
 from sleeplib.models.usleep import USleepSettings
+from sleeplib.staging import WINDOW, networks
 
 NAMES = ["usleep", "anysleep", "anysleep-early", "anysleep-late"]
 
@@ -110,3 +111,19 @@ def test_segments_share_the_night_among_them(samples, size):
 
 def test_half_a_day_is_looked_at_in_one_part():
     assert len(segments.segments(segments.LONGEST, USleepSettings())) == 1
+
+
+@pytest.mark.parametrize("name", NAMES[1:])
+def test_the_attention_in_windows_of_a_long_night(name, monkeypatch):
+    network, x, window = night_network(name), loud(3, 9 * 3840).numpy(), 2 * 3840
+    at, whole = networks.posteriors(network, x, ["EEG"] * 3, [1, 128], window)
+    monkeypatch.setattr(segments, "LONGEST", 3 * 3840)
+    monkeypatch.setattr(segments, "PART", window)
+    in_segments, found = networks.posteriors(network, x, ["EEG"] * 3, [1, 128], window)
+    assert found.shape == whole.shape == (5, 3) and abs(found - whole).max() < 1e-6
+    assert all(abs(in_segments[n] - at[n]).max() < 1e-6 for n in at)
+
+
+def test_segments_hold_whole_windows_of_attention():
+    """Where windows begin anew in each segment, they begin where they would in the whole night."""
+    assert segments.PART % (WINDOW * 3840) == 0 and segments.PART % (1 << USleepSettings().depth) == 0

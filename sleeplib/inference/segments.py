@@ -11,7 +11,9 @@ from typing import NamedTuple
 from sleeplib.models.usleep import USleepSettings
 
 LONGEST = 12 * 120 * 3840  # samples of a night that is looked at in one part, 12 h
-PART = 4 * 120 * 3840  # samples of a part of a longer one
+PART = (
+    560 * 3840
+)  # samples of a part of a longer one, 4 h 40 min: sixteen windows of 35 epochs, as in training
 ROW = 128  # samples that a row of a folded map may stand for
 
 

@@ -18,7 +18,7 @@ from sleeplib.errors import SleeplibError
 from sleeplib.inference.finest import Unkept, inner
 from sleeplib.inference.finest import maps as made
 from sleeplib.inference.nights import Night, checked, night_of
-from sleeplib.inference.unet import UNKEPT
+from sleeplib.inference.segments import Segment
 from sleeplib.models import weights as files
 from sleeplib.models.anysleep import AnySleep, EarlyFusion, LateFusion
 from sleeplib.models.folded import FOLD
@@ -193,42 +193,45 @@ class Watched(Night):
 
     def __init__(self, night: Night, window: int):
         vars(self).update(vars(night))
-        self.window, self.scores = window, []
+        self.window, self.seen = window, {}  # the first sample of a segment: scores (M, K) of each channel
 
-    def scored_maps(self, signal: Tensor) -> Iterator[tuple[float, Tensor]]:
-        """As those of `Night`; the scores of windows (M, K) are kept."""
+    def scored_maps(
+        self, signal: Tensor, segment: Segment, scores: list[float] | None = None
+    ) -> Iterator[tuple[float, Tensor]]:
+        """As those of `Night`; the scores of windows, which begin anew in each segment, are kept."""
         found, finest = [], []  # the scores; window means of the maps that are nowhere kept
-        for score, maps in super().scored_maps(signal):
+        for score, maps in super().scored_maps(signal, segment, scores):
             if isinstance(maps, Unkept):
-                finest = finest or self._unkept(maps)
+                finest = finest or self._unkept(maps, segment)
                 found.append(self._scores(len(found), finest[len(found)]))
             else:
-                found.append(self._windowed(len(found), maps, signal.shape[-1]))
+                found.append(self._windowed(len(found), maps, segment))
             yield score, maps
-        self.scores.append(torch.stack(found))
+        self.seen.setdefault(segment.first, []).append(torch.stack(found))
 
-    def _edges(self, steps: int, samples: int) -> list[tuple[int, int]]:
-        """Where the windows begin and end among so many steps."""
-        edges = [min(first * steps // samples, steps - 1) for first in range(0, samples, self.window)]
-        return [(a, max(b, a + 1)) for a, b in pairwise([*edges, steps])]
+    def _edges(self, steps: int, segment: Segment) -> list[tuple[int, int]]:
+        """Where the windows begin and end among so many steps of a segment."""
+        samples, first, last = (at - segment.start for at in (segment.stop, segment.first, segment.last))
+        edges = [min(at * steps // samples, steps - 1) for at in range(first, last, self.window)]
+        return [(a, max(b, a + 1)) for a, b in pairwise([*edges, last * steps // samples])]
 
-    def _unkept(self, maps: Unkept) -> list[Tensor]:
+    def _unkept(self, maps: Unkept, segment: Segment) -> list[Tensor]:
         """Means (K, FOLD * F) of the finest levels' maps, made once more."""
         signal = maps.signals[0]
-        layers = self.unet.encoders[: min(UNKEPT, self.unet.levels(len(signal)))]
+        layers = self.unet.encoders[: min(self.unet.unkept, self.unet.levels(len(signal)))]
         rows = len(signal) // (FOLD << len(layers) - 1)
 
         def window(edges: tuple[int, int]) -> list[Tensor]:
             with torch.inference_mode():  # each thread has its own
                 return [each.mean(0) for each in inner(made(layers, signal, *edges), *edges)]
 
-        means = self.unet.pool.map(window, self._edges(rows, len(signal)))
+        means = self.unet.pool.map(window, self._edges(rows, segment))
         return [torch.stack(level) for level in zip(*means, strict=True)]
 
-    def _windowed(self, module: int, maps: Tensor, samples: int) -> Tensor:
+    def _windowed(self, module: int, maps: Tensor, segment: Segment) -> Tensor:
         """Scores (K,) of a module; maps are (T / 4, 4 * F) or (1, F, T), see `inference.unet`."""
         steps = maps if maps.dim() == 2 else maps[0].T
-        pieces = [steps[a:b] for a, b in self._edges(len(steps), samples)]
+        pieces = [steps[a:b] for a, b in self._edges(len(steps), segment)]
         if isinstance(self.network, LateFusion):
             return torch.stack([
                 self.network.fusion.logits(piece.T[None, None]).flatten()[module] for piece in pieces
@@ -242,4 +245,8 @@ class Watched(Night):
 
     def windows(self) -> np.ndarray | None:
         """Weights (K, C) of the channels, the mean over modules."""
-        return torch.stack(self.scores).float().softmax(0).mean(1).T.numpy() if self.scores else None
+        if not self.seen:
+            return None
+        parts = [torch.stack(channels) for _, channels in sorted(self.seen.items())]
+        scores = torch.cat(parts, dim=2)  # (C, M, K)
+        return scores.float().softmax(0).mean(1).T.numpy()
