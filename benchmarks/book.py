@@ -48,7 +48,7 @@ def watched(name: str, profile: str, spy: str, environment: dict) -> dict:
     """Processor and wall seconds of a notebook, and its samples by stage."""
     with tempfile.TemporaryDirectory() as folder:
         raw = Path(folder, "stacks")
-        record = [spy, "record", "--subprocesses", "--rate", "25", "--format", "raw", "--output", raw, "--"]
+        record = [spy, "record", "--subprocesses", "--rate", "10", "--format", "raw", "--output", raw, "--"]
         command = [sys.executable, "-m", "sleeplib", "run", name, "--profile", profile, "--force"]
         begun, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
         done = subprocess.run([*map(str, record), *command], capture_output=True, text=True, env=environment)
@@ -58,7 +58,7 @@ def watched(name: str, profile: str, spy: str, environment: dict) -> dict:
         samples: Counter = Counter()
         for line in raw.read_text().splitlines():
             stack, _, count = line.rpartition(" ")
-            if not any(wait in stack.rsplit(";", 1)[-1] for wait in _WAITS):
+            if count.isdigit() and not any(wait in stack.rsplit(";", 1)[-1] for wait in _WAITS):
                 samples[stage(stack)] += int(count)
     cpu = used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime
     return {"cpu": cpu, "wall": time.perf_counter() - begun, "samples": dict(samples)}

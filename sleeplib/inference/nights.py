@@ -204,6 +204,8 @@ class Night:
         self.network, self.like = network, next(network.parameters())
         self.exact = torch.promote_types(self.like.dtype, torch.float32)
         self.unet = Pieces(network.unet, network.settings.kernel, pool, threads)
+        # AnySleep adds each map to the mean before the next one is made.
+        self.unet.one_by_one = isinstance(network, AnySleep)
 
     def stages(
         self, signals: Tensor, resolutions, of: Callable[[Tensor], Tensor], known: list | None = None
@@ -276,7 +278,6 @@ class Night:
             self.scored_maps(x, segment, scores and scores[i]) for i, x in enumerate(signals[:, None])
         )
         if isinstance(self.network, AnySleep):
-            self.unet.one_by_one = True  # each map is added to the mean before the next one is made
             # A level more is made again where signals take much memory: 50 MiB less of 8 h, and a tenth more time.
             self.unet.unkept = UNKEPT + (len(signals) > FEW)
             return self.unet.decode(self.fused(channels), wanted, then)
