@@ -2,8 +2,9 @@
 
 Notebooks run one after the other into empty folders, with one thread in each process, watched by py-spy (`pip install
 py-spy`; elsewhere than here with `--spy PATH`). Processor seconds of all processes of a notebook; stages are the shares
-of its samples that have such a file on their stack, the first that fits, good to a few per cent. Notebooks below
-`--least` seconds stand in one line. Finished notebooks are kept in `--into FOLDER`, and not run again.
+of its samples that have such a file on their stack, the first that fits, good to a few per cent; `other` is what a
+notebook itself computes, and papermill. Notebooks below `--least` seconds stand in one line. Finished notebooks are
+kept in `--into FOLDER`, and not run again.
 """
 
 import argparse
@@ -23,7 +24,7 @@ from sleeplib import experiments, provenance
 # What is looked for on a stack, in this order.
 STAGES = {
     "imports": ("<frozen importlib", "numba/", "torch/_dynamo", "torch/_inductor"),
-    "YASA": ("/yasa/",),
+    "YASA": ("yasa/",),
     "forests": ("sklearn/ensemble", "sklearn/svm", "sklearn/tree", "models/classical", "analysis/traits"),
     "training": ("sleeplib/training/",),
     "files": ("simulator/files.py",),
@@ -34,7 +35,6 @@ STAGES = {
                 "sleeplib/cohorts/"),
     "analysis": ("sleeplib/analysis/", "sleeplib/suite/", "scipy/", "sklearn/", "pandas/"),
     "figures": ("matplotlib/", "sleeplib/plotting"),
-    "book": ("papermill/", "nbclient/", "nbformat/", "jupyter", "ipykernel/", "zmq/"),
 }  # fmt: skip
 _WAITS = ("multiprocessing/connection", "selectors.py", "concurrent/futures/thread", "threading.py")
 

@@ -176,7 +176,7 @@ def test_a_night_in_pieces_is_the_plain_night(name, signals, short_pieces):
 
 
 def test_many_channels_are_the_plain_night(short_pieces):
-    """Of more than a few, the maps of one level more are made again."""
+    """Of more than a few, the maps of two levels more are made again."""
     network = night_network("anysleep")
     x = torch.randn(nights.FEW + 1, 6 * 3840, dtype=torch.float64, generator=torch.manual_seed(0))
     with torch.no_grad():

@@ -278,8 +278,8 @@ class Night:
             self.scored_maps(x, segment, scores and scores[i]) for i, x in enumerate(signals[:, None])
         )
         if isinstance(self.network, AnySleep):
-            # A level more is made again where signals take much memory: 50 MiB less of 8 h, and a tenth more time.
-            self.unet.unkept = UNKEPT + (len(signals) > FEW)
+            # Two levels more are made again where signals take much memory: 80 MiB less, and a tenth more time.
+            self.unet.unkept = UNKEPT + 2 * (len(signals) > FEW)
             return self.unet.decode(self.fused(channels), wanted, then)
         heads = self.fused(channels)
         return self.unet.pieces(lambda *x: sum(x) / len(x), *heads, wanted=wanted, then=then)
