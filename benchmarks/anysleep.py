@@ -1,6 +1,7 @@
-"""What AnySleep, its variants and U-Sleep's vote cost: staging an 8-h night, and a step of training.
+"""What AnySleep, its variants and U-Sleep's vote cost: staging a night of 8 h or more, and a step of training.
 
     python benchmarks/anysleep.py [--threads 2] [--times 3] [--networks anysleep usleep] [--no-plain] [--no-training]
+        [--hours 8] [--channels 2 7 12]
 
 Full size, random weights. Each configuration has a process of its own, whose peak memory counts the interpreter, torch
 and the signals, too. `staged` is `inference.night_posteriors`, `bfloat16` the same in half the bits, `plain` the
@@ -27,8 +28,8 @@ from sleeplib.models.channels_last import ChannelsLast
 from sleeplib.models.usleep import USleep
 from sleeplib.training import memory
 
-NIGHT = 960 * 3840  # samples of 8 hours
-CHANNELS, RESOLUTIONS = (2, 7, 12), {"30 s": 1, "128 Hz": 3840}
+HOUR = 120 * 3840  # samples
+RESOLUTIONS = {"30 s": 1, "128 Hz": 3840}
 WINDOW, WINDOW_CHANNELS = 35 * 3840, 2  # of a training window
 
 # The authors' implementation, measured once on another day: an idle machine of 2 cores (AMD EPYC), torch 2.13.0+cpu,
@@ -68,10 +69,10 @@ def plain(network, signals: torch.Tensor, kinds, per_epoch: int) -> torch.Tensor
         return sum(network(signals[list(row)][None], per_epoch)[0].softmax(-1) for row in rows) / len(rows)
 
 
-def one(name: str, channels: int, output: str, way: str, times: int) -> None:
+def one(name: str, hours: int, channels: int, output: str, way: str, times: int) -> None:
     """Print wall s, CPU s and peak MiB of one configuration; this process does nothing else."""
     torch.manual_seed(0)
-    network, signals = models.build(name).eval(), torch.randn(channels, NIGHT)
+    network, signals = models.build(name).eval(), torch.randn(channels, hours * HOUR)
     kinds = ["EEG"] * (channels - 1) + ["EOG"]
     function = plain if way == "plain" else inference.night_posteriors
     if way == "bfloat16":
@@ -90,26 +91,26 @@ def in_own_process(*configuration, threads: int, times: int) -> tuple[float, ...
     return tuple(map(float, done.stdout.split()))
 
 
-def staging(names, with_plain: bool, threads: int, times: int) -> None:
-    print(f"8-h nights, {threads} threads, least of {times}: wall s, CPU s, peak MiB")
+def staging(names, hours: int, numbers, with_plain: bool, threads: int, times: int) -> None:
+    print(f"{hours}-h nights, {threads} threads, least of {times}: wall s, CPU s, peak MiB")
     print(
-        "goals: AnySleep 7 channels 1.6 s, in bfloat16 1.0 s, 12 channels 2.7 s, on one thread 7 channels 2.9 s;"
+        "goals of 8 h: AnySleep 7 channels 1.6 s, in bfloat16 1.0 s, 12 channels 2.7 s, on one thread 7 channels 2.9 s;"
     )
     print("U-Sleep, 6 x 1 pairs 3.5 s; late fusion, 7 channels 4 s; 700 MiB")
     heads = ["staged", "bfloat16", *(["plain", "staged/plain"] if with_plain else [])]
     print(" " * 31, *(f"{head:>20s}" for head in heads), "authors, their machine and run", sep="  ")
     run = partial(in_own_process, threads=threads, times=times)
     for name in names:
-        for channels in CHANNELS:
+        for channels in numbers:
             for output in RESOLUTIONS:
-                cells = [run(name, channels, output, way) for way in ("staged", "bfloat16")]
+                cells = [run(name, hours, channels, output, way) for way in ("staged", "bfloat16")]
                 if with_plain:
-                    cells.append(run(name, channels, output, "plain"))
+                    cells.append(run(name, hours, channels, output, "plain"))
                     cells.append([ours / its for ours, its in zip(*cells[::2], strict=True)])
                 report(
                     f"{name:15s}{channels:3d} channels {output:6s}",
                     cells,
-                    AUTHORS.get((name, channels, output)),
+                    AUTHORS.get((name, channels, output)) if hours == 8 else None,
                 )
 
 
@@ -183,17 +184,19 @@ def main() -> None:
         "--no-plain", action="store_true", help="without the plain networks (5 GiB and minutes less)"
     )
     parser.add_argument("--no-training", action="store_true")
-    parser.add_argument("--one", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument("--hours", type=int, default=8)
+    parser.add_argument("--channels", type=int, nargs="+", default=[2, 7, 12])
+    parser.add_argument("--one", nargs=5, help=argparse.SUPPRESS)
     a = parser.parse_args()
     torch.set_num_threads(a.threads)
     if a.one:
-        name, channels, output, way = a.one
-        one(name, int(channels), output, way, a.times)
+        name, hours, channels, output, way = a.one
+        one(name, int(hours), int(channels), output, way, a.times)
         return
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
     print(platform.platform(), provenance.device(), provenance.versions(), sep="\n")
     print(f"load of the machine before: {load:.1f}")
-    staging(a.networks, not a.no_plain, a.threads, a.times)
+    staging(a.networks, a.hours, a.channels, not a.no_plain, a.threads, a.times)
     if not a.no_training:
         training(a.times)
 
