@@ -2,6 +2,7 @@
 
     python book/weights/make.py demo [--jobs 2]         # those of the notebooks' demo profile, an hour and a quarter
     python book/weights/make.py any [--jobs 2]          # U-Sleep, AnySleep and its variants on twins of 13 cohorts
+    python book/weights/make.py any-long                # AnySleep alone, five times as many steps: N1 takes time
     python book/weights/make.py real-eeg --root FOLDER  # one SeqSleepNet on all persons of Sleep-EDF's FOLDER
 
 What has been trained before with the same code, data and settings is taken from the book's folder of runs, so an
@@ -55,18 +56,22 @@ def real_eeg(root: str, jobs: int) -> None:
     keep(system.network, folder, HERE / "real-eeg" / system.slug)
 
 
-def any_channels(jobs: int, seed: int = 0) -> None:
-    """The four architectures of AnySleep's Table 1, on the twins of its 13 training cohorts.
+def any_channels(place: str, jobs: int, seed: int = 0) -> None:
+    """The four architectures of AnySleep's Table 1, on the twins of its 13 training cohorts; or AnySleep for longer.
 
     The first two persons of each cohort are the notebooks' test persons; the last chooses the training epoch.
     """
     stores = suite.stores(suite.sites.TRAINING, persons=PERSONS, hours=HOURS, jobs=jobs)
-    slowest_first = ("anysleep-late", "anysleep", "anysleep-early", "usleep")
-    systems = sorted(suite.night_systems("demo", seed), key=lambda s: slowest_first.index(s.network))
+    budget, slowest_first = {
+        "any": ("demo", ("anysleep-late", "anysleep", "anysleep-early", "usleep")),
+        "any-long": ("long", ("anysleep",)),
+    }[place]
+    by = {s.network: s for s in suite.night_systems(budget, seed)}
+    systems = [by[name] for name in slowest_first]
     paths = across.night_networks(stores, systems, test=2, valid=1, jobs=jobs, progress=True)
     for system in systems:
-        place = HERE / "any" / f"{system.network}-{seed}"
-        keep(system.network, paths[system.label].parent, place, "metrics.jsonl")
+        kept = HERE / place / f"{system.network}-{seed}"
+        keep(system.network, paths[system.label].parent, kept, "metrics.jsonl")
 
 
 def keep(network: str, run: Path, place: Path, history: str = "history.json") -> None:
@@ -85,14 +90,14 @@ def keep(network: str, run: Path, place: Path, history: str = "history.json") ->
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("which", choices=("demo", "any", "real-eeg"))
+    parser.add_argument("which", choices=("demo", "any", "any-long", "real-eeg"))
     parser.add_argument("--root", help="folder of the real nights")
     parser.add_argument("--jobs", type=int, default=2)
     a = parser.parse_args()
     if a.which == "demo":
         demo(a.jobs)
-    elif a.which == "any":
-        any_channels(a.jobs)
+    elif a.which in ("any", "any-long"):
+        any_channels(a.which, a.jobs)
     elif a.root:
         real_eeg(a.root, a.jobs)
     else:
