@@ -58,7 +58,7 @@ persons = 3  # of each twin; 6 or more to train here on all 13
 hours = 1.5  # of each of their nights; None: whole nights
 test_persons = 1  # of each cohort, are scored and choose nothing
 valid_persons = 1  # of each cohort, choose the training epoch
-budget = "smoke"  # how much training: smoke, demo or paper
+budget = "smoke"  # how much training: smoke, demo, long or paper
 weights = ""  # weights that come with the project; empty: train here
 seed = 0  # of the weights and of what is drawn
 jobs = 2  # processes side by side
@@ -89,9 +89,10 @@ across.overview(known, strange, tests)
 # %% [markdown]
 # ## What was trained, and on what
 #
-# The weights' card remembers. The `paper` budget is the recipe of the paper; `demo` is a
-# narrower network with few, large steps, for a laptop. Its weights come with the project,
-# `python book/weights/make.py any` makes them again, and `weights=""` trains here.
+# The weights' card remembers. The `paper` budget is the recipe of the paper; `demo` and `long`
+# are a narrower network with few, large steps, for a laptop, and five times as many of them.
+# Their weights come with the project, `python book/weights/make.py any-long` makes these
+# again, and `weights=""` trains here.
 
 # %%
 network = trained.load(path)
@@ -109,8 +110,8 @@ print(f"{card['seconds'] / 60:.0f} min on {card['device']['cpu']}")
 # %% [markdown]
 # What it learned, and in which order: F1 of each stage on the validation persons (whole
 # nights, all channels, pooled over cohorts) after each training epoch. N1 lies between all the
-# others and comes last. Where training ends before it comes, as at `demo` size, its line stays at
-# the bottom, and no macro F1 above 80 % is possible, however good the rest.
+# others and comes last. Where training ends before it comes, as with the `demo` budget, its line
+# stays at the bottom, and no macro F1 above 80 % is possible, however good the rest.
 
 # %%
 history = across.history(path)

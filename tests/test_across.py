@@ -156,12 +156,19 @@ def test_runs_are_spread_as_in_the_paper():
     assert across.spread(np.array([0.70, 0.73, 0.76])) == "73.0 ± 2.4"  # ddof 0
 
 
-def test_the_fit_of_committed_weights_is_that_of_the_demo_budget():
-    folder = suite.weights_folder("any")
-    if not folder.is_dir():
-        pytest.skip("no weights yet")
+@pytest.mark.parametrize(
+    ("name", "budget", "labels"),
+    [
+        ("any", "demo", ["U-Sleep", "AnySleep", "early fusion", "late fusion"]),
+        ("any-long", "long", ["AnySleep"]),
+    ],
+)
+def test_committed_weights_are_those_of_their_budget(name, budget, labels):
+    folder = suite.weights_folder(name)
     stores = [type("Twin", (), {"cohort": name, "simulated": True}) for name in suite.sites.TRAINING]
-    for system in suite.night_systems("demo"):
-        assert across.fitting(system, stores, folder), system.label
-        card = weights.load(folder / f"{system.network}-0" / system.network).card
+    by = {system.label: system for system in suite.night_systems(budget)}
+    for label in labels:
+        network = by[label].network
+        assert across.fitting(by[label], stores, folder), label
+        card = weights.load(folder / f"{network}-0" / network).card
         assert not card["git"]["dirty"] and len(card["cohorts"]) == 13
