@@ -25,7 +25,7 @@ def test_the_papers_budget_changes_nothing():
     for system in suite.night_systems("paper", seed=4):
         assert system.recipe == NightTraining.for_network(system.network, seed=4) and not system.settings
     assert {system.network for system in suite.night_systems()} == set(models.NIGHT_NETWORKS)
-    with pytest.raises(SleeplibError, match="paper, demo, smoke"):
+    with pytest.raises(SleeplibError, match="paper, long, demo, smoke"):
         suite.night_systems("much")
 
 
