@@ -11,7 +11,7 @@ from threading import Lock, Thread
 from urllib.parse import unquote
 
 PAGE = b"<html>please sign in</html>"
-STALL = 1.0  # seconds
+STALL = 3.0  # s, longer than the timeout that the tests set
 
 
 @dataclass

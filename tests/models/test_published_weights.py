@@ -27,7 +27,7 @@ NETWORKS = {
 }
 ONE = "anysleep-run1"
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:9f305c0f81a5\nsize 12763675\n"
-QUICK = {"timeout": 0.3, "retries": 2, "backoff": 0.01, "progress": False}
+QUICK = {"timeout": 1.0, "retries": 2, "backoff": 0.01, "progress": False}
 
 
 def theirs(state):
