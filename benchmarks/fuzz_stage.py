@@ -351,7 +351,7 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="number of the first file")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--commands", type=int, default=100)
-    parser.add_argument("--weights", default="any-long/anysleep-0")
+    parser.add_argument("--weights", default="any/anysleep-0")
     parser.add_argument("--keep", type=Path, default=Path(tempfile.gettempdir()) / "fuzz-stage")
     a = parser.parse_args()
     a.keep.mkdir(parents=True, exist_ok=True)

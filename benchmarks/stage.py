@@ -36,7 +36,7 @@ def main():
     )
     parser.add_argument("--folder", type=Path, help="where the temporary files go")
     parser.add_argument("--hours", type=float, default=8.0)
-    parser.add_argument("--weights", nargs="*", default=["full size", "any-long/anysleep-0"])
+    parser.add_argument("--weights", nargs="*", default=["full size", "any/anysleep-0"])
     a = parser.parse_args()
     print(
         f"{platform.platform()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, torch {torch.__version__}"

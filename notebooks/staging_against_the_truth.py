@@ -72,7 +72,7 @@ truth_persons = 10  # still others, from whose true states durations are learned
 hours = 1.0  # of each night; whole cycles, shortened below 6 hours
 first_seed = 10_000  # twins have seeds of their own: all these are new
 resolutions = [1, 4, 16, 128, 3840]  # stages in 30 s; None: all 14
-weights = "any-long"  # weights that come with the project, or a file of yours
+weights = "any"  # weights that come with the project, or a file of yours
 jobs = 2  # processes side by side
 
 bins = 15  # of confidence, of equal width

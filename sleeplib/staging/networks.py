@@ -25,7 +25,7 @@ from sleeplib.models.folded import FOLD
 from sleeplib.models.usleep import NightNetwork
 from sleeplib.results import committed_folder, data_folder
 
-DEMO = "any-long/anysleep-0"
+DEMO = "any/anysleep-0"
 _TITLES = {"anysleep": "AnySleep", "anysleep-early": "AnySleep, early fusion", "anysleep-late": "AnySleep, late fusion",
            "usleep": "U-Sleep", "seqsleepnet": "SeqSleepNet"}  # fmt: skip
 

@@ -143,7 +143,7 @@ def test_a_whole_night_of_sequences_is_fused(variant, epochs, tmp_path):
 def test_networks_that_were_trained(tmp_path):
     """Those that come with the project, at full size."""
     folder = root() / "book/weights"
-    network = weights.load(folder / "any-long/anysleep-0/anysleep")
+    network = weights.load(folder / "any/anysleep-0/anysleep")
     check(
         network,
         opened(export(network, tmp_path / "any.onnx")),
