@@ -1,5 +1,7 @@
 """AnySleep's cohorts in the suite: the published lists, budgets, and who may test."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -27,6 +29,16 @@ def test_the_papers_budget_changes_nothing():
     assert {system.network for system in suite.night_systems()} == set(models.NIGHT_NETWORKS)
     with pytest.raises(SleeplibError, match="paper, long, demo, smoke"):
         suite.night_systems("much")
+
+
+@pytest.mark.parametrize("budget", ["demo", "long"])
+def test_the_chapter_tells_the_budgets(budget):
+    chapter = (Path(__file__).parents[1] / "book/many_cohorts.md").read_text()
+    line = next(line for line in chapter.splitlines() if line.startswith(f"| `{budget}` |"))
+    steps, window, activations = (cell.strip() for cell in line.split("|")[3:6])
+    for recipe in (system.recipe for system in suite.night_systems(budget)):
+        assert (steps, window) == (f"{recipe.steps:,}", f"{recipe.length} epochs")
+        assert activations == ("bfloat16" if recipe.amp else "float32")
 
 
 @pytest.mark.parametrize("budget", suite.NIGHT_BUDGETS)
