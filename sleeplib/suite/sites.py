@@ -20,7 +20,7 @@ TRAINING = (
 HOLD_OUT = ("dodh", "dodo", "isruc-sg1", "isruc-sg2", "isruc-sg3", "mass-c1", "mass-c3", "svuh")
 
 # Of a laptop's CPU: networks of half the width, and larger steps on fewer windows. Few of them where all four are
-# compared; as many as it takes to learn N1 for AnySleep alone (in single precision: bfloat16 did not get there).
+# compared; as many as it takes to learn N1 for AnySleep alone.
 _NARROW = {"complexity": 0.42}
 _SHORT = {
     "learning_rate": 3e-3, "annealed": True, "batch_size": 8, "updates": 200, "training_epochs": 6, "amp": True,
