@@ -274,7 +274,7 @@ def intervals(rows: list[dict], metric: str = "accuracy", ax=None):
     """Draw a metric of several systems with 95 % intervals by person, the rows of a result record from top
     to bottom."""
     ax = _axes(ax, 0.4 * len(rows) + 0.8)
-    grey = {"model": "#0072B2", "baseline": "#888888", "chance": "#BBBBBB"}
+    grey = {"model": "#0072B2", "baseline": "#888888", "chance": "#BBBBBB", "limit": "#009E73"}
     for y, row in enumerate(rows):
         low, high = row[f"{metric}_low"], row[f"{metric}_high"]
         ax.plot(

@@ -22,7 +22,7 @@ def slug(text: str) -> str:
 class System:
     """A row of a table: a network with its settings and its training recipe, or a classical baseline.
 
-    `role` is "model", "baseline" or "chance"; `variant` that of `models.build`.
+    `role` is one of `results.ROLES`; `variant` that of `models.build`.
     """
 
     label: str

@@ -2,7 +2,7 @@
 
 `budgets` says which systems there are and how much training each gets, `runs` brings nights, splits, predictions and
 records, `tables` prints them. Of AnySleep, `sites` says which cohorts and architectures there are, `across` trains
-them and stages their nights, `channels` shows them other channels.
+them and stages their nights, `channels` shows them other channels, `limits` says how well they can do at all.
 """
 
 from sleeplib.suite.budgets import BUDGETS, FAMILIES, IDEAS, REAL_EEG, TABLE_II, TABLE_III, context, systems
