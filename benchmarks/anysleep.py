@@ -22,11 +22,10 @@ from functools import partial
 import torch
 from torch.nn import functional
 
-from sleeplib import inference, models, provenance
+from sleeplib import inference, memory, models, provenance
 from sleeplib.inference.nights import eeg_eog_pairs
 from sleeplib.models.channels_last import ChannelsLast
 from sleeplib.models.usleep import USleep
-from sleeplib.training import memory
 
 HOUR = 120 * 3840  # samples
 RESOLUTIONS = {"30 s": 1, "128 Hz": 3840}

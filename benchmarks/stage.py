@@ -1,9 +1,10 @@
-"""What a night of one's own costs: `python benchmarks/stage.py [--folder /tmp] [--hours 8] [--weights NAME ...]`.
+"""What nights of one's own cost: `python benchmarks/stage.py [--folder /tmp] [--hours 8] [--weights NAME ...]`.
 
 Writes an EDF of 8 h, 8 channels and 256 Hz (118 MB) with invented signals, and lets the command `sleeplib stage` make
 its hypnogram, table and report, in a process of its own: wall and CPU seconds, and peak memory. Wall times are good on
-an idle machine only; CPU seconds bear some company. `full size` are random weights as large as the published. Last,
-the start of `sleeplib --help`, the best of five.
+an idle machine only; CPU seconds bear some company. `full size` are random weights as large as the published. Then
+`--nights` such nights, with more and more cores and as many `--jobs`, and the ratio to one core. Last, the start of
+`sleeplib --help`, the best of five.
 """
 
 import argparse
@@ -37,6 +38,7 @@ def main():
     parser.add_argument("--folder", type=Path, help="where the temporary files go")
     parser.add_argument("--hours", type=float, default=8.0)
     parser.add_argument("--weights", nargs="*", default=["full size", "any/anysleep-0"])
+    parser.add_argument("--nights", type=int, default=4, help="side by side")
     a = parser.parse_args()
     print(
         f"{platform.platform()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, torch {torch.__version__}"
@@ -48,8 +50,25 @@ def main():
             chosen = full_size(Path(folder)) if name == "full size" else name
             told = measured("stage", night, "--report", "--force", "--weights", chosen)
             print(f"  {name:16s} wall {told[0]:5.1f} s   CPU {told[1]:5.1f} s   peak {told[2]:6.0f} MB")
+            scaling(night, a.nights, chosen)
     best = min(measured("--help")[0] for _ in range(5))
     print(f"sleeplib --help: {best:.2f} s (goal {GOALS['help']})")
+
+
+def scaling(night: Path, n: int, chosen) -> None:
+    """Print what `n` such nights take by the number of cores, with one process (and its threads) and with many."""
+    nights = [night.with_name(f"night-{i}.edf") for i in range(n)]
+    for path in nights:
+        path.unlink(missing_ok=True)
+        os.link(night, path)
+    alone = None
+    for cores in sorted({1, 2, len(os.sched_getaffinity(0))}):
+        for jobs in sorted({1, cores}):
+            wall, *_ = measured("stage", *nights, "--force", "--weights", chosen, "--jobs", jobs, cores=cores)
+            alone = alone or wall
+            print(
+                f"    {n} nights, {cores} cores, --jobs {jobs}: wall {wall:5.1f} s, {alone / wall:.2f} times one core"
+            )
 
 
 def make(path: Path, hours: float) -> Path:
@@ -74,13 +93,15 @@ def full_size(folder: Path) -> Path:
     return weights.save(network, "anysleep", folder / "full", Preparation(**ANYSLEEP), simulated=True)
 
 
-def measured(*arguments) -> tuple[float, float, float]:
-    """Wall and CPU seconds and peak megabytes of a command line in a process of its own."""
+def measured(*arguments, cores: int | None = None) -> tuple[float, float, float]:
+    """Wall and CPU seconds and peak megabytes of a command line in a process of its own, on some of the cores."""
+    allowed = sorted(os.sched_getaffinity(0))[:cores]
     started = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, "-m", "sleeplib", *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
+        preexec_fn=lambda: os.sched_setaffinity(0, allowed),
     )
     told = process.stdout.read().decode()
     _, status, used = os.wait4(process.pid, 0)

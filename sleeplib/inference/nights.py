@@ -299,6 +299,7 @@ class Night:
                 else:
                     sums[i] = np.logaddexp(sums[i], score)
                     self.unet.approach(means[i], maps, exp(score - sums[i]))
+                del maps  # before the next is made
         return means
 
     def scored_maps(

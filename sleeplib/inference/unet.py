@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from sleeplib import memory
 from sleeplib.inference import finest
 from sleeplib.inference.finest import Unkept
 from sleeplib.inference.segments import Segment
@@ -130,6 +131,7 @@ class Pieces:
         for level in range(k - 1, len(sums) - 1, -1):
             x = self._folded_decoder(self.decoders[level], _pairs(x), maps.pop(), level)
         maps.clear()
+        memory.release()  # 60 MiB less at 128 Hz, where posteriors take as much
         yield from self._finest_decoders(_pairs(x), sums, wanted, then)
 
     def _mean(self, x: Tensor, rows: tuple[int, int]) -> Mean:

@@ -13,12 +13,13 @@ from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
+from sleeplib import memory
 from sleeplib.errors import SleeplibError
 from sleeplib.inference import night_posteriors
 from sleeplib.models.channels_last import ChannelsLast
 from sleeplib.sampling import Loader, Recordings, Windows
 from sleeplib.stages import STAGES, UNSCORED
-from sleeplib.training import memory, processes
+from sleeplib.training import processes
 from sleeplib.training.checkpoint import Checkpoint, annealed
 
 _EXPECTED = {

@@ -6,11 +6,11 @@ import sys
 
 import pytest
 
-from sleeplib.training import memory
+from sleeplib import memory
 
 PROGRAM = """
 import resource, torch
-from sleeplib.training import memory
+from sleeplib import memory
 def faults():
     torch.ones(1 << 24)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -49,3 +49,32 @@ def test_a_loop_within_a_loop_leaves_it_kept():
             pass
         assert memory._open
     assert not memory._open
+
+
+HOLES = """
+import torch
+from sleeplib import memory
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096 >> 20
+def holes():
+    maps = [torch.ones(1 << 14) for _ in range(2000)]  # 125 MiB in pieces of 64 KiB
+    return maps[::100]
+kept = holes()
+before = resident()
+memory.release()
+print(before - resident())
+with memory.kept():
+    more = holes()
+    before = resident()
+    memory.release()
+    print(before - resident())
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="another C library")
+def test_holes_between_maps_are_given_back_unless_memory_is_kept():
+    """MiB that the process gives back where a map in a hundred is still there."""
+    program = [sys.executable, "-c", HOLES]
+    done = subprocess.run(program, capture_output=True, text=True, check=True, timeout=120)
+    given, kept = map(int, done.stdout.split())
+    assert given > 100 and kept == 0
