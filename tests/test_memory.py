@@ -14,7 +14,7 @@ from sleeplib import memory
 def faults():
     torch.ones(1 << 24)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    torch.ones(1 << 24)
+    torch.ones((1 << 24) - 1024)  # GNU's library before 2.38 looks for a little more than an aligned map takes
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 outside = faults()
 with memory.kept():
@@ -24,7 +24,7 @@ with memory.kept():
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="another C library")
 def test_pages_of_a_dropped_map_are_there_for_the_next():
-    """Page faults of a map of 64 MB, made for the second time."""
+    """Page faults of a map of 64 MB, made where one of hardly more has been."""
     program = [sys.executable, "-c", PROGRAM]
     done = subprocess.run(program, capture_output=True, text=True, check=True, timeout=120)
     outside, inside = map(int, done.stdout.split())
