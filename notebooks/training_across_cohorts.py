@@ -247,9 +247,7 @@ names = [f"{role} laboratory" for role in colours]
 if kind == "simulated":
     handles.append(plt.Line2D([], [], color="k"))
     names.append(limits.TRUTH.label)
-axis.legend(
-    handles, names, loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=3
-)
+figure.legend(handles, names, loc="outside lower center", ncols=3)
 axis.set_title(f"AnySleep, all channels, {kind} nights")
 plt.show()
 
