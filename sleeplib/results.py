@@ -19,7 +19,7 @@ from sleeplib.provenance import commit, device, root, versions
 from sleeplib.stages import STAGES
 
 SCHEMA = 1
-ROLES = ("model", "baseline", "chance", "limit")  # limit: what no stager can be expected to pass
+ROLES = ("model", "baseline", "chance", "limit")  # limit: of who needs no signals (`suite.limits`)
 # Name in a row: heading, factor, decimals in a table. The field gives kappa as a fraction, others in percent.
 METRICS = {
     "accuracy": ("Accuracy (%)", 100, 1),

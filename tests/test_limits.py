@@ -75,7 +75,10 @@ def test_limits_are_rows_beside_others(twins):
         assert [row["role"] for row in rows] == ["limit", "limit"]
 
 
-def test_nobody_knows_the_truth_of_real_nights(tmp_path):
+def test_real_nights_and_epochs_of_20_s_are_refused(tmp_path):
     store = cohort(tmp_path, "a", 0, nights=1)
     with pytest.raises(SleeplibError, match="only of simulated nights"):
+        limits.readings(store, 0)
+    store.simulated, store.cohort = True, "mass"  # parts of which are, and are widened to 30 s
+    with pytest.raises(SleeplibError, match="in epochs of 30 s"):
         limits.readings(store, 0)

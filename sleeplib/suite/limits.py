@@ -34,15 +34,18 @@ def readings(store: Store, i: int, seed: int = 0) -> dict[str, np.ndarray]:
     Raises
     ------
     SleeplibError
-        If the nights are real, or of 20-s epochs.
+        If the nights are real, or some of the cohort's are scored in epochs of 20 s.
     """
-    if not store.simulated or store.epoch_seconds != 30:
-        raise SleeplibError(f"{store.folder}: only of simulated nights in epochs of 30 s is the truth known")
+    plan = cohorts.load(store.cohort).simulation if store.simulated else {}
+    by_standard = {part.get("scoring", "aasm") for part in (plan, *plan.get("variants", ()))}
+    if not store.simulated or by_standard != {"aasm"}:
+        raise SleeplibError(
+            f"{store.folder}: only of simulated nights scored in epochs of 30 s is this known"
+        )
     id, n, per_epoch = store.ids[i], len(store.stages(i)), 30 * RATE
     state, _ = read_truth(store.folder.parent / "truth" / f"{id}.tsv")
     # Nights are whole epochs long; what is more is the time before the first of them, in some archives.
     state = state[len(state) % per_epoch :][: n * per_epoch]
-    plan = cohorts.load(store.cohort).simulation
     rng = np.random.default_rng([seed, zlib.crc32(f"{store.cohort}/{id}".encode())])
     (expert,) = scorers.read(Night(state, state, []), rng, scorers.Scorer(**plan.get("scorer", {})))
     before, after = (round(2 * minutes) for minutes in plan["site"].get("awake", Site().awake))
