@@ -26,7 +26,7 @@ _SHORT = {
     "learning_rate": 3e-3, "annealed": True, "batch_size": 8, "updates": 200, "training_epochs": 6, "amp": True,
 }  # fmt: skip
 _LONG = {
-    "learning_rate": 3e-3, "annealed": True, "length": 12, "batch_size": 8, "updates": 1000, "training_epochs": 6,
+    "learning_rate": 3e-3, "annealed": True, "length": 12, "batch_size": 8, "updates": 1000, "training_epochs": 14,
 }  # fmt: skip
 _TINY = {"depth": 4, "complexity": 0.2}
 _FEW = {"learning_rate": 1e-3, "batch_size": 2, "updates": 2, "training_epochs": 1}
