@@ -93,8 +93,13 @@ def signals(store: Store, i: int, rows) -> np.ndarray:
     return store.samples(i)[rows] * scale[rows, None] + offset[rows, None]
 
 
-def unseen(network, store: Store) -> np.ndarray:
+def unseen(network, store: Store, named: bool = True) -> np.ndarray:
     """Indices of the nights whose persons were in neither training nor validation of a network.
+
+    Parameters
+    ----------
+    named : whether its card must say who was seen. Those of published weights do not; of cohorts that these were not
+        trained on, or of the test part of the published split, nobody was.
 
     Raises
     ------
@@ -102,7 +107,7 @@ def unseen(network, store: Store) -> np.ndarray:
         If nobody is left, the nights were prepared otherwise than the network's, or its card does not say who was seen.
     """
     check_preparation(network, store)
-    if "cohorts" not in network.card and not store.simulated:
+    if named and "cohorts" not in network.card and not store.simulated:
         raise SleeplibError(
             f"{store.folder}: the card of these weights does not name the persons that they have seen; give the "
             "published split (`sleeplib split --published`) with --split"
@@ -140,15 +145,29 @@ def assess(
     Raises
     ------
     SleeplibError
-        If nobody unseen is left in a store, it was prepared otherwise, or there are no training persons.
+        If a store has no unseen night that the network can stage, nights to test on were seen, it was prepared
+        otherwise, or there are no training persons.
     """
     _check_names(stores)
     label = network.card["network"]
-    tests = [unseen(network, store) for store in stores] if tests is None else tests
+    if tests is None:
+        tests = [unseen(network, store) for store in stores]
+    else:
+        for store, which in zip(stores, tests, strict=True):
+            if len(seen := np.setdiff1d(which, unseen(network, store, named=False))):
+                raise SleeplibError(
+                    f"{store.folder}: the network has seen {len(seen)} of the nights to test on, such as "
+                    f"{store.ids[seen[0]]}, in training; give the split that it was trained with"
+                )
     mode = "pair" if label == "usleep" else "all"
     chosen = Selection(stores, tests, mode)
     if chosen.skipped:
         print(chosen.why())
+    if not chosen.counts.all():
+        empty = stores[int(np.argmin(chosen.counts))]
+        raise SleeplibError(
+            f"{empty.folder}: none of the nights to test on is left; {chosen.why()}; leave it out"
+        )
     fitted = baselines(network, train_stores)
     results = []
     for number, store in enumerate(stores):
@@ -170,7 +189,7 @@ def baselines(network, stores: list[Store]) -> dict:
     Raises
     ------
     SleeplibError
-        If the stores hold none of the training persons.
+        If the stores hold none of the training persons, or were prepared otherwise.
     """
     known = _training_nights(network, stores)
     return {b.label: models.baseline(b.network).fit(known, stores[0].rate) for b in BASELINES if known}
@@ -194,6 +213,7 @@ def _training_nights(network, stores: list[Store], most: int = 100) -> Nights | 
     for store in stores:
         origin = network.card.get("cohorts", {}).get(store.cohort)
         if origin and origin["simulated"] == store.simulated:
+            check_preparation(network, store)
             with_eeg = [i for i in range(len(store)) if "EEG" in store.types(i)]
             trained = np.isin(store.groups[with_eeg], origin["persons"]["train"])
             nights += [(store, i) for i in np.array(with_eeg)[trained]]

@@ -23,7 +23,8 @@ def work(
     ----------
     items : sequence of tuples of arguments
     jobs : how many side by side, of processes no more than there are cores (or than the environment variable
-        LOKY_MAX_CPU_COUNT says); the results are the same for any number
+        LOKY_MAX_CPU_COUNT says); the results are the same for any number, but for the rounding of torch, whose sums
+        depend on its threads
     backend : "loky" (processes of this machine), "threading" (for work that waits) or "ray" (a Ray cluster: that of
         the environment variable RAY_ADDRESS, else one started on this machine; needs the extra `cluster`)
 
@@ -37,12 +38,17 @@ def work(
     if backend == "ray":
         _join_ray()
     items = items if isinstance(items, Sized) else list(items)
-    jobs = min(jobs, len(items), cpu_count() if backend == "loky" else jobs) or 1
+    jobs = side_by_side(jobs, items, backend)
     with parallel_config(backend):
         # Ray's backend of joblib cannot hand out results one by one.
         as_they_come = "list" if backend == "ray" else "generator"
         results = Parallel(n_jobs=jobs, return_as=as_they_come)(delayed(function)(*item) for item in items)
     yield from tqdm(results, total=len(items), desc=desc, unit=unit, disable=not progress or not len(items))
+
+
+def side_by_side(jobs: int, items: Sized, backend: str = "loky") -> int:
+    """How many of the items `work` has under way at once; of one at a time this process does each itself."""
+    return min(jobs, len(items), cpu_count() if backend == "loky" else jobs) or 1
 
 
 def _join_ray() -> None:

@@ -24,9 +24,11 @@ __all__ = [
 
 _CODE = (
     "signals",
+    "preparation",
     "store",
     "sampling/sequences",
     "training/sequences",
+    "training/checkpoint",
     "inference/sequences",
     "predictions",
     "protocol",
@@ -230,11 +232,9 @@ def evaluate(
             ready = {s.label: trained(store, splits[0], s, weights_folder) for s in networks}
         if rest := [s.label for s in networks if not ready.get(s.label)]:
             print(f"{weights_folder}: no weights that fit; trained here: {', '.join(rest)}")
-    work = [
-        (*piece, 1 if jobs > 1 else None, progress and jobs == 1)
-        for piece in pieces
-        if not ready.get(piece[2].label)
-    ]
+    missing = [piece for piece in pieces if not ready.get(piece[2].label)]
+    alone = parallel.side_by_side(jobs, missing, backend) > 1  # each on its core
+    work = [(*piece, 1 if alone else None, progress and not alone) for piece in missing]
     results = parallel.work(run, work, jobs, backend, "systems x folds", "run", progress)
     by_system, folders = {}, {}
     for _, split, system, place in pieces:
@@ -289,14 +289,17 @@ def assess(network, store: Store, train_store: Store) -> tuple[list[System], Pre
     Raises
     ------
     SleeplibError
-        If the nights were prepared otherwise than the network's, nobody unseen is left, or the training
-        persons are missing.
+        If the nights of either store were prepared otherwise than the network's, nobody unseen is left, or the
+        training persons are missing.
     """
     card = network.card
-    check_preparation(network, store, "images")
     roles = list(network.preparation.montage or ())
-    if list(store.preparation.montage or ()) != roles:
-        raise SleeplibError(f"{store.folder}: has the channels {store.channels}, the network needs {roles}")
+    for nights in (store, train_store):
+        check_preparation(network, nights, "images")
+        if list(nights.preparation.montage or ()) != roles:
+            raise SleeplibError(
+                f"{nights.folder}: has the channels {nights.channels}, the network needs {roles}"
+            )
     # Two cohorts may share an archive, and persons then have the same names; simulated ones only share their names.
     known = card["persons"]["train"] + card["persons"]["valid"]
     seen = known if store.simulated == card["simulated"] else []

@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -252,6 +253,10 @@ class Store:
         widths = np.array([len(montage) for montage in self.montages])[self.montage]
         self._first_epoch, self._first_channel = (np.cumsum(n) - n for n in (self.lengths, widths))
 
+    def __reduce__(self):
+        """Other processes open it themselves, once: its index may be large, and each piece of work comes with it."""
+        return _opened, (self.folder.absolute(), self.digest)
+
     def _index(self) -> dict:
         """What `index.json` says, if this version wrote it."""
         path = self.folder / "index.json"
@@ -376,3 +381,12 @@ class Store:
     def images(self, i: int) -> np.ndarray:
         """Log-power images of night `i`, `(N, C, T, F)` float32: in dB, or standardised as the preparation says."""
         return log_power_images(self.epochs(i), self.preparation)
+
+
+@lru_cache(32)
+def _opened(folder: Path, digest: str) -> Store:
+    """The store in a folder, if it still holds the same nights."""
+    store = Store(folder)
+    if store.digest != digest:
+        raise SleeplibError(f"{folder}: was prepared anew meanwhile; start again")
+    return store

@@ -3,9 +3,11 @@
 import json
 import shutil
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from sleeplib import multicohort, protocol, results, suite
 from sleeplib.analysis import metrics
@@ -172,3 +174,34 @@ def test_committed_weights_are_those_of_their_budget(name, budget, labels):
         assert across.fitting(by[label], stores, folder), label
         card = weights.load(folder / f"{network}-0" / network).card
         assert not card["git"]["dirty"] and len(card["cohorts"]) == 13
+
+
+def test_persons_of_a_hold_out_cohort_are_strangers_too(networks, stores, monkeypatch):
+    # The same twin by another way: given as a cohort that nobody was trained on.
+    tests = across.test_nights(networks.values(), stores[:1], stores[1:])
+    assert [which.tolist() for which in tests] == [[0, 1], [0, 1], [0, 1, 2, 3, 4]]
+    monkeypatch.setattr(stores[2], "preparation", replace(stores[2].preparation, scaling="robust-authors"))
+    with pytest.raises(SleeplibError, match="prepared with scaling robust-authors"):
+        across.test_nights(networks.values(), stores[:2], stores[2:])
+
+
+def test_weights_without_their_card_are_not_finished(stores, tmp_path, monkeypatch):
+    (tmp_path / "usleep.safetensors").write_bytes(b"of a run that was killed before it wrote the card")
+    monkeypatch.setattr(multicohort, "train", lambda *a, **k: (tmp_path / "checkpoint.pt").touch())
+    across._train(stores, [], SYSTEMS[0], tmp_path, False)
+    assert not (tmp_path / "checkpoint.pt").exists(), "trained, and cleared away"
+
+
+def test_one_night_for_two_jobs_leaves_torch_its_threads(stores):
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        found = across.each_night(_threads, {"a": 0}, stores, [[0], [], []], jobs=2)
+        assert [threads for *_, threads in found] == [2]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _threads(model, store, i):
+    return torch.get_num_threads()

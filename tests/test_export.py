@@ -366,6 +366,11 @@ def test_a_table_of_nights(tmp_path):
     assert table["%REM"][0] == 25 and table["AI (/h)"].notna().tolist() == [True, False, False]
     assert table.begins[0] == START + timedelta(seconds=60) and table.age[0] == 41 and pd.isna(table.age[2])
     assert table.confidence[0] == pytest.approx(NIGHT.posteriors.max(axis=1).mean())
+    gap = np.arange(len(NIGHT.posteriors)) >= 5  # where nothing was recorded
+    confidence = export.summary_table([replace(NIGHT, unscored=gap)]).confidence[0]
+    assert confidence == pytest.approx(NIGHT.posteriors[~gap].max(axis=1).mean())
+    nothing = export.summary_table([replace(NIGHT, unscored=np.ones_like(gap))])
+    assert pd.isna(nothing.confidence[0])
     for path, separator in ((tmp_path / "s.csv", ","), (tmp_path / "s.tsv", "\t")):
         again = _table(export.summary(nights, path), sep=separator, na_values="n/a")
         assert (

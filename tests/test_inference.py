@@ -328,6 +328,13 @@ def test_arrays_that_torch_cannot_share_are_copied_and_no_others(signals):
         assert nights.checked(network, shared).data_ptr() == shared.ctypes.data
 
 
+@pytest.mark.parametrize("name", ["seqsleepnet", "chambon"])
+def test_a_spoilt_channel_makes_no_night_of_wake(night, name):
+    night.signals[1][5000] = np.nan
+    with pytest.raises(SleeplibError, match=r"night 1: samples that are not finite .* in EOG; repair"):
+        inference.stage(night, models.build(name))
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_samples_that_are_not_finite_are_refused(night, signals, value):
     signals[1, -1] = signals[4, 0] = value
@@ -468,3 +475,12 @@ def test_half_the_bits_say_nearly_the_same(name, signals):
     assert rough.shape == full.shape and (rough.argmax(1) == full.argmax(1)).float().mean() > 0.8
     if name != "usleep":
         assert 0 < (rough - full).abs().max() < 0.1
+
+
+def test_staging_leaves_no_mode_behind(signals):
+    network = night_network("anysleep").train()
+    network.unet.eval()  # frozen, while the rest learns
+    staged = inference.posteriors_of_sets(network, signals, [[0], [1, 2]])
+    assert len(staged) == 2 and not torch.is_inference_mode_enabled()
+    assert network.training and not network.unet.training
+    network(signals[None]).sum().backward()

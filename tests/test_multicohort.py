@@ -1,6 +1,7 @@
 """One network for several cohorts: training, card, who counts as unseen, scores beside the baselines."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -118,3 +119,24 @@ def test_nobody_unseen_or_another_preparation_is_refused(network, stores, monkey
     monkeypatch.setattr(network, "preparation", type(network.preparation)(None, rate=128.0, scaling="robust"))
     with pytest.raises(SleeplibError, match=r"prepared with rate 8\.0, the network needs 128\.0"):
         multicohort.unseen(network, stores[1])
+
+
+def test_nights_that_were_seen_are_no_test(network, stores):
+    with pytest.raises(SleeplibError, match="has seen 3 of the nights to test on, such as a0, in training"):
+        multicohort.assess(network, stores[:1], stores[:2], [np.arange(5)])
+
+
+def test_a_cohort_of_which_nothing_is_left_is_named(tmp_path, network, stores):
+    nights = [("d0", stores[0].stages(0), ["EMG"])]
+    deaf = make(tmp_path / "d", "d", nights, preparation=network.preparation)
+    with pytest.raises(
+        SleeplibError, match=r"none of the nights to test on is left; .* without an EEG or EOG"
+    ):
+        multicohort.assess(network, [stores[2], deaf], stores[:2])
+
+
+def test_baselines_learn_from_nights_that_were_prepared_alike(network, stores, monkeypatch):
+    preparation = replace(stores[0].preparation, scaling="robust-authors")
+    monkeypatch.setattr(stores[0], "preparation", preparation)
+    with pytest.raises(SleeplibError, match="prepared with scaling robust-authors, the network needs robust"):
+        multicohort.baselines(network, stores[:1])

@@ -30,3 +30,14 @@ def test_no_items_and_unknown_backend():
     assert list(parallel.work(who, [], 2, progress=False)) == []
     with pytest.raises(SleeplibError, match="'fork' is not known"):
         list(parallel.work(who, [(1,)], backend="fork"))
+
+
+def test_how_many_are_under_way_at_once(monkeypatch):
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "2")
+    assert [parallel.side_by_side(jobs, [0] * n) for jobs, n in ((1, 9), (4, 9), (4, 1), (2, 0))] == [
+        1,
+        2,
+        1,
+        1,
+    ]
+    assert parallel.side_by_side(4, [0] * 9, "threading") == 4

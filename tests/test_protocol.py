@@ -218,3 +218,13 @@ def test_a_store_of_all_channels_is_none_for_fixed_channels(tmp_path):
     store.write_index(tmp_path, [sidecar], preparation, cohort="toy", title="Toy")
     with pytest.raises(SleeplibError, match=r"every channel of each night; .* --for seqsleepnet"):
         Nights.from_store(store.Store(tmp_path))
+
+
+def test_baselines_learn_from_nights_that_were_prepared_alike(nights, tmp_path):
+    split = cohorts.split(nights.persons, 1, 2)
+    protocol.train(nights, split, SYSTEMS[1], tmp_path, progress=False)
+    network = weights.load(tmp_path / "e2e-arnn")
+    other = store.Store(nights.folder)
+    other.preparation = replace(other.preparation, images="standardised")
+    with pytest.raises(SleeplibError, match="prepared with images standardised, the network needs dB"):
+        protocol.assess(network, nights, other)

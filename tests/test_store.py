@@ -1,5 +1,8 @@
 """The format of the store: what is written comes back, what does not fit or is damaged is refused."""
 
+import json
+import pickle
+
 import numpy as np
 import pytest
 
@@ -171,3 +174,17 @@ def test_events_and_scorers_keep_their_place_when_the_beginning_is_cut(tmp_path)
     assert sidecar["stages"] == "923" and sidecar["types"] == ["EEG", "EOG", "other"]
     assert sidecar["events"] == [["arousal", 55.0, 3.0], ["arousal", 80.0, 3.0]]
     assert sidecar["scorings"] == ["023", "993"] and sidecar["group"] == "p1"
+
+
+def test_a_store_goes_to_other_processes_by_its_folder(mixed, tmp_path):
+    opened, _ = mixed
+    sent = pickle.dumps(opened)
+    assert len(sent) < 1000
+    again = pickle.loads(sent)
+    assert again.ids == opened.ids and np.array_equal(again.samples(1), opened.samples(1))
+    write(tmp_path, "a", ["C3-M2", "E1-M2"], ["EEG", "EOG"], seed=9)
+    sidecars = [json.loads((tmp_path / f"{id}.json").read_text()) for id in "abc"]
+    store.write_index(tmp_path, sidecars, ROBUST, cohort="toy", title="Toy")
+    store._opened.cache_clear()
+    with pytest.raises(SleeplibError, match="was prepared anew meanwhile"):
+        pickle.loads(sent)

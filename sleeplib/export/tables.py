@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from sleeplib.analysis.architecture import Statistic, report_statistics
 from sleeplib.errors import SleeplibError
 from sleeplib.export.writing import may_write, writing
@@ -53,7 +51,7 @@ def summary_table(nights: Sequence[Staged]):
 
 
 def _row(night: Staged) -> dict:
-    person = night.subject
+    person, staged = night.subject, night.hypnogram.scored
     return {
         "night": night.id,
         "person": person.id if person else None,
@@ -63,7 +61,7 @@ def _row(night: Staged) -> dict:
         "simulated": night.network.get("simulated"),
         "begins": night.begins,
         "channels": len(night.channels),
-        "confidence": float(np.max(night.posteriors, axis=1).mean()),
+        "confidence": float(night.posteriors[staged].max(axis=1).mean()) if staged.any() else None,
         **{_column(name, statistic.unit): statistic.value for name, statistic in _statistics(night).items()},
     }
 

@@ -48,8 +48,8 @@ def stage(
     Raises
     ------
     SleeplibError
-        If a channel is missing or, for night networks, neither EEG nor EOG or not finite, the recording is shorter
-        than an epoch, or the network cannot give that resolution.
+        If a channel is missing, not finite or, for night networks, neither EEG nor EOG, the recording is shorter than
+        an epoch, or the network cannot give that resolution.
     """
     night = isinstance(network, NightNetwork)
     if per_epoch != 1 and not night:
@@ -65,6 +65,13 @@ def stage(
         )
     if night:
         return night_posteriors(network, x[:, : n * size], kinds, per_epoch).float().numpy()
+    if spoilt := [
+        role for role, row in zip(preparation.montage, x, strict=True) if not np.isfinite(row).all()
+    ]:
+        raise SleeplibError(
+            f"{recording.id}: samples that are not finite (NaN or infinite) in {', '.join(spoilt)}; repair these "
+            "channels or name others in a montage"
+        )
     epochs = x[:, : n * size].reshape(len(x), n, size).swapaxes(0, 1)
     inputs = epochs if network.signals else log_power_images(epochs, preparation)
     return posteriors(network, torch.from_numpy(np.ascontiguousarray(inputs, np.float32))).numpy()

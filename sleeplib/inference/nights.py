@@ -84,7 +84,7 @@ def _softmax(logits: Tensor) -> Tensor:
     return logits.T.softmax(0).T
 
 
-def posteriors_of_sets(network, signals, sets) -> Iterator[Tensor]:
+def posteriors_of_sets(network, signals, sets) -> list[Tensor]:
     """Posteriors `(N, 5)` of a night network for each of several sets of a night's channels.
 
     AnySleep and late fusion look at each channel once, however many sets it is in; its maps stay in memory meanwhile.
@@ -106,9 +106,8 @@ def posteriors_of_sets(network, signals, sets) -> Iterator[Tensor]:
         raise SleeplibError(f"{type(network).__name__} takes {needed}, not channels {wrong[0]}")
     with night_of(network) as night:
         known = night.known(signals, sorted({row for rows in sets for row in rows}))
-        for rows in sets:
-            maps = [known[row] for row in rows] if known else None
-            yield night.stages(signals[rows], [1], _softmax, maps)[0]
+        maps = [[known[row] for row in rows] if known else None for rows in sets]
+        return [night.stages(signals[rows], [1], _softmax, m)[0] for rows, m in zip(sets, maps, strict=True)]
 
 
 def eeg_eog_pairs(kinds, channels: int) -> list[list[int]]:

@@ -11,14 +11,15 @@ from sleeplib.models import folded_recurrent
 
 @contextmanager
 def evaluating(network):
-    """No gradients, and batch statistics as they were learned; afterwards the network's mode is as it was."""
-    mode = network.training
+    """No gradients, and batch statistics as they were learned; afterwards each module's mode is as it was."""
+    modes = [(module, module.training) for module in network.modules()]
     network.eval()
     try:
         with torch.inference_mode():
             yield
     finally:
-        network.train(mode)
+        for module, mode in modes:
+            module.training = mode
 
 
 @contextmanager

@@ -45,13 +45,6 @@ class Mean(NamedTuple):
     total: Tensor
     columns: int
 
-    def __add__(self, other: "Mean") -> "Mean":
-        return Mean(self.total + other.total, self.columns + other.columns)
-
-    def value(self) -> Tensor:
-        """The mean (F,)."""
-        return self.total / self.columns
-
 
 class Pieces:
     """The encoders and decoders of a U-Net, worked on by several threads at once, each with a piece of time."""

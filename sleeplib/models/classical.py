@@ -23,14 +23,16 @@ from sleeplib.stages import STAGES, UNSCORED
 def band_powers(images: torch.Tensor, rate: float = 100.0) -> np.ndarray:
     """Mean power of each band and channel in dB: images `(N, C, T, F)` -> `(N, C * 6)`.
 
-    Power is averaged over bins and frames before the logarithm, as in Welch's method.
+    Power is averaged over bins and frames before the logarithm, as in Welch's method. Bands above half the `rate` are
+    left out.
     """
     hertz = np.arange(images.shape[-1]) * rate / 256
+    bands = [(hertz >= low) & (hertz < high) for low, high in BANDS.values()]
 
     def of(images: torch.Tensor) -> torch.Tensor:
         power = torch.pow(10.0, images / 10)
-        bands = [power[..., (hertz >= low) & (hertz < high)].mean((-2, -1)) for low, high in BANDS.values()]
-        return 10 * torch.log10(torch.stack(bands, dim=-1)).flatten(1)
+        means = [power[..., band].mean((-2, -1)) for band in bands if band.any()]
+        return 10 * torch.log10(torch.stack(means, dim=-1)).flatten(1)
 
     return in_chunks(of, images, 1024).numpy()
 

@@ -56,7 +56,7 @@ class RectifierNetwork(SignalNetwork):
 
     def adapt(self, train) -> None:
         """Take the z-score of the features from the training nights; signals themselves stay in microvolts."""
-        features = hand_crafted(train.inputs, self.settings.rate)
+        features = torch.cat([hand_crafted(x, self.settings.rate) for x in train.scored(1024)])
         std = features.std(0, correction=0)
         self.feature_mean.copy_(features.mean(0))
         # What never varies (silence) is only centred.

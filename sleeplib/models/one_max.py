@@ -187,15 +187,13 @@ class OneMaxCNN(ImageNetwork):
             channels = zip(train.inputs.unbind(1), bank.mean, bank.std, strict=True)
             trained = [train_filterbank(x, train.labels, mean, std, s) for x, mean, std in channels]
             self.set_filterbank(torch.stack(trained))
-        self.normalise_columns(train.inputs)
+        self.normalise_columns(train.scored(1024))
 
     @torch.no_grad()
-    def normalise_columns(self, images: Tensor) -> None:
+    def normalise_columns(self, parts: list[Tensor]) -> None:
         """Set the z-score of the filterbank's outputs from training images `(N, C, T, F)`; after the other two."""
         bank = self.encoder.filterbank
-        columns = in_chunks(lambda part: bank.columns(part.to(bank.mean)), images, 1024).flatten(
-            0, 1
-        )  # (N*T, C*M)
+        columns = torch.cat([bank.columns(part.to(bank.mean)) for part in parts]).flatten(0, 1)  # (N*T, C*M)
         bank.column_mean.copy_(columns.mean(0))
         bank.column_std.copy_(columns.std(0, correction=0).clamp_min(1e-8))
 

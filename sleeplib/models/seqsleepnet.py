@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from sleeplib.errors import SleeplibError
 from sleeplib.models.recurrent import BNGRU
 
 
@@ -43,6 +44,8 @@ def triangular_filterbank(bins: int = 129, filters: int = 32) -> Tensor:
     """
     # Integers, because floor((2F - 1) * j / (2 (M + 1))) must not depend on the rounding of a float.
     edges = torch.arange(filters + 2) * (2 * bins - 1) // (2 * (filters + 1))
+    if filters > bins - 2:  # two edges would fall into one bin
+        raise SleeplibError(f"{filters} filters do not fit into {bins} frequency bins; choose fewer")
     low, peak, high = (edges[i : i + filters].double() for i in range(3))
     k = torch.arange(bins, dtype=torch.float64)[:, None]
     rising, falling = (k - low) / (peak - low), (high - k) / (high - peak)

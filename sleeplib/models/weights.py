@@ -52,7 +52,8 @@ def save(network, name: str, path: str | Path, preparation: Preparation, **card)
         "device": provenance.device(),
         **card,
     }
-    path.with_suffix(".json").write_text(json.dumps(content, indent=1))
+    part.write_text(json.dumps(content, indent=1))
+    part.replace(path.with_suffix(".json"))
     return path
 
 

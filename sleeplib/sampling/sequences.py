@@ -35,7 +35,7 @@ class Nights:
         Raises
         ------
         SleeplibError
-            If the store has no montage of roles.
+            If the store has no montage of roles, or no night was chosen.
         """
         if store.preparation.montage is None:
             raise SleeplibError(
@@ -44,6 +44,8 @@ class Nights:
             )
         which = np.arange(len(store)) if which is None else np.asarray(which)
         which = np.flatnonzero(which) if which.dtype == np.bool_ else which
+        if not len(which):
+            raise SleeplibError(f"{store.folder}: none of its nights was chosen")
         lengths = [store.recordings[i]["n_epochs"] for i in which]
         read = store.epochs if signals else store.images
         # Filled night by night, so that the inputs never stand in memory twice.
@@ -58,10 +60,23 @@ class Nights:
         """Inputs and labels of each night."""
         return list(zip(self.inputs.split(self.lengths), self.labels.split(self.lengths), strict=True))
 
+    def scored(self, size: int) -> list[torch.Tensor]:
+        """Inputs of the scored epochs, in parts of at most `size`, without a copy where all of a part are scored.
+
+        Raises
+        ------
+        SleeplibError
+            If there is none.
+        """
+        parts = list(zip(self.inputs.split(size), (self.labels != UNSCORED).split(size), strict=True))
+        if not any(which.any() for _, which in parts):
+            raise SleeplibError("the training nights have no scored epoch")
+        return [x if which.all() else x[which] for x, which in parts if which.any()]
+
     def statistics(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean and standard deviation for the z-score: `(C, F)` over all frames of images, `(C,)` of signals."""
+        """Mean and standard deviation for the z-score of scored epochs: `(C, F)` of images, `(C,)` of signals."""
         axes = (0, 2)  # of images (E, C, T, F) the frames, of signals (E, C, S) the samples
-        parts = self.inputs.split(2048)
+        parts = self.scored(2048)
         moments = [(x.mean(axes), x.square().mean(axes)) for x in (part.double() for part in parts)]
         weights = torch.tensor([len(part) for part in parts], dtype=torch.float64)
         mean, square = (
@@ -89,7 +104,7 @@ class Sequences:
     Raises
     ------
     SleeplibError
-        If no night has as many epochs as a sequence with its neighbours.
+        If no night has as many epochs as a sequence with its neighbours, or none of them is scored.
     """
 
     def __init__(
@@ -102,11 +117,13 @@ class Sequences:
         starts = np.concatenate(starts).astype(np.int64)
         # A sequence without one scored epoch teaches nothing.
         scored = np.cumsum(np.r_[0, (nights.labels != UNSCORED).numpy()])
-        self.starts = starts[scored[starts + window] > scored[starts]] if len(starts) else starts
-        if not len(self.starts):
+        if not len(starts):
             raise SleeplibError(
                 f"no night has {window} epochs in a row; the longest has {max(nights.lengths, default=0)}"
             )
+        self.starts = starts[scored[starts + window] > scored[starts]]
+        if not len(self.starts):
+            raise SleeplibError("the training nights have no scored epoch")
         self.batch_size = min(batch_size, len(self.starts))
         self.steps_per_pass = len(self.starts) // self.batch_size
         self._by_stage = self._sort(window) if balanced else None
@@ -115,6 +132,8 @@ class Sequences:
     def _sort(self, window: int) -> list[np.ndarray]:
         """The starts of the sequences whose middle epoch is W, N1, ...; a stage that is missing has none."""
         middle = self.nights.labels.numpy()[self.starts + window // 2]
+        if (middle == UNSCORED).all():
+            raise SleeplibError("no sequence of the training nights has a scored epoch in its middle")
         return [self.starts[middle == stage] for stage in np.unique(middle[middle != UNSCORED])]
 
     def _order(self, number: int) -> np.ndarray:

@@ -25,10 +25,18 @@ from sleeplib.suite.sites import NightSystem, site_splits
 _CODE = (
     "store",
     "multicohort",
+    "sampling/selection",
     "sampling/windows",
     "sampling/channels",
+    "sampling/loader",
     "training/nights",
+    "training/checkpoint",
+    "training/processes",
     "inference/nights",
+    "inference/unet",
+    "inference/finest",
+    "inference/segments",
+    "inference/sequences",
 )
 
 
@@ -58,7 +66,8 @@ def night_networks(
     if folder and missing:
         print(f"{folder}: no weights that fit; trained here: {', '.join(s.label for s in missing)}")
     splits = site_splits(stores, test, valid) if missing else []
-    work = [(stores, splits, s, _run_folder(stores, splits, s), jobs > 1) for s in missing]
+    alone = parallel.side_by_side(jobs, missing) > 1
+    work = [(stores, splits, s, _run_folder(stores, splits, s), alone) for s in missing]
     done = parallel.work(_train, work, jobs, "loky", "networks", "network", progress)
     return found | {s.label: path for s, path in zip(missing, done, strict=True)}
 
@@ -91,7 +100,7 @@ def _run_folder(stores: list[Store], splits: list[dict], system: NightSystem) ->
 def _train(stores, splits, system: NightSystem, folder: Path, alone: bool) -> Path:
     """Train a system, or go on with it; `alone` on its core."""
     path = folder / f"{system.network}.safetensors"
-    if not path.exists():
+    if not path.with_suffix(".json").exists():  # the card is written last
         if alone:
             torch.set_num_threads(1)
         multicohort.train(stores, splits, system.network, system.settings, system.recipe, folder, False)
@@ -115,7 +124,8 @@ def each_night(
     label, number of the store, number of the night, what the function returned
     """
     places = [(label, k, int(i)) for label in by for k, which in enumerate(tests) for i in np.asarray(which)]
-    work = [(function, by[label], stores[k], i, options, jobs > 1) for label, k, i in places]
+    alone = parallel.side_by_side(jobs, places) > 1
+    work = [(function, by[label], stores[k], i, options, alone) for label, k, i in places]
     for place, result in zip(places, parallel.work(_one_night, work, jobs, progress=False), strict=True):
         yield *place, result
 
@@ -149,9 +159,10 @@ def test_nights(networks: Iterable[Path], known: list[Store], hold_out: list[Sto
     """
     loaded, stores = [trained.load(path) for path in networks], [*known, *hold_out]
     found = [np.arange(len(store)) for store in stores]
-    for k, store in enumerate(known):
+    for k, store in enumerate(stores):
         for model in loaded:
-            found[k] = np.intersect1d(found[k], multicohort.unseen(model, store))
+            left = multicohort.unseen(model, store, named=k < len(known))
+            found[k] = np.intersect1d(found[k], left)
     if known and not known[0].simulated:
         for k, split in enumerate(site_splits(known)):
             found[k] = np.intersect1d(found[k], split["test"])

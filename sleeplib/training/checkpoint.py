@@ -77,8 +77,22 @@ class Checkpoint:
             torch.cuda.set_rng_state(cuda_rng.cpu(), device)
         self.step, self.seconds, self.best = saved["step"], saved["seconds"], saved["best"]
         self.history, self.losses = json.loads(saved["history"]), list(saved["losses"])
-        self._write_metrics()
         return True
+
+    def mean_loss(self) -> float:
+        """Mean of the losses since the last entry.
+
+        Raises
+        ------
+        SleeplibError
+            If it is not a number any more.
+        """
+        loss = torch.stack(self.losses).mean().item()
+        if not math.isfinite(loss):
+            raise SleeplibError(
+                f"step {self.step}: the loss is {loss}; lower the learning rate and start again"
+            )
+        return loss
 
     def kept(self) -> dict | None:
         """The entry whose weights are kept: the best, of equal ones the later or the earlier."""
@@ -108,11 +122,13 @@ class Checkpoint:
         }  # fmt: skip
         torch.save(content, part)
         part.replace(self.path)
-        self._write_metrics()
+        self.write_metrics()
         self._due = 10 * (time.perf_counter() - begun) + begun
 
-    def _write_metrics(self) -> None:
-        """The history as lines of JSON; a checkpoint that is resumed brings it back if it was lost."""
+    def write_metrics(self) -> None:
+        """The history as lines of JSON; of several processes only one may write it."""
+        if self.path is None:
+            return
         path = self.path.with_name("metrics.jsonl")
         part = path.with_suffix(".part")
         part.write_text("".join(json.dumps(entry) + "\n" for entry in self.history))

@@ -3,7 +3,6 @@
 Mixed precision, compilation, several GPUs and going on after an interruption are a few lines of `fit_nights` each.
 """
 
-import math
 import time
 from dataclasses import asdict, dataclass
 
@@ -17,19 +16,12 @@ from sleeplib import memory
 from sleeplib.errors import SleeplibError
 from sleeplib.inference import night_posteriors
 from sleeplib.models.channels_last import ChannelsLast
+from sleeplib.models.usleep import USleep
 from sleeplib.sampling import Loader, Recordings, Windows
 from sleeplib.stages import STAGES, UNSCORED
 from sleeplib.training import processes
 from sleeplib.training.checkpoint import Checkpoint, annealed
-
-_EXPECTED = {
-    int: "a whole number, 1 or more",
-    float: "a positive number",
-    bool: "true or false",
-    str: "a text",
-}
-
-_COUNTS = ("length", "batch_size", "updates", "training_epochs", "max_steps", "patience")
+from sleeplib.training.recipes import COUNT, RATE, SHARE, SWITCH, check
 
 
 @dataclass(frozen=True)
@@ -62,19 +54,10 @@ class NightTraining:
         return cls(**recipe | changes)
 
     def __post_init__(self):
-        for names, right, expected in (
-            (_COUNTS, lambda x: type(x) is int and x >= 1, "a whole number, 1 or more"),
-            (
-                ("learning_rate",),
-                lambda x: type(x) in (int, float) and 0 < x <= 1,
-                "a number above 0, 1 at most",
-            ),
-            (("annealed", "amp", "compile"), lambda x: type(x) is bool, "true or false"),
-        ):
-            for name in names:
-                value = getattr(self, name)
-                if not right(value) and not (name == "max_steps" and value is None):
-                    raise SleeplibError(f"training: {name}={value!r}; expected {expected}")
+        check(
+            self, length=COUNT, batch_size=COUNT, updates=COUNT, training_epochs=COUNT, max_steps=COUNT, patience=COUNT,
+            learning_rate=RATE, alpha=SHARE, annealed=SWITCH, amp=SWITCH, compile=SWITCH,
+        )  # fmt: skip
 
     @property
     def steps(self) -> int:
@@ -186,7 +169,8 @@ def fit_nights(
     state = Checkpoint(
         folder, network, optimiser, "macro_f1", "earlier", training=asdict(settings), data=data
     )
-    state.resume()
+    if state.resume() and rank == 0:
+        state.write_metrics()  # which may have been lost
     if fast is None:
         fast = torch.device(device).type == "cpu" and world == 1 and not settings.compile
     model = ChannelsLast(network) if fast else network
@@ -208,7 +192,7 @@ def fit_nights(
             validated = state.step % settings.updates == 0 or state.step == settings.steps
             if validated:
                 rate = (state.step - first) * settings.batch_size / (time.perf_counter() - begun)
-                entry = {"step": state.step, "loss": _mean_loss(state)}
+                entry = {"step": state.step, "loss": state.mean_loss()}
                 scores = f1(validate(network, recordings, device))
                 entry |= {"macro_f1": scores.mean().item(), "f1": scores.tolist(), "windows_per_second": rate}
                 entry["seconds"] = time.perf_counter() - started
@@ -257,6 +241,10 @@ def _check(network, stores, valid: list, settings: NightTraining, world: int) ->
                     f"{store.folder}: prepared with {setting} {theirs:g}, the network takes {ours}; run "
                     "`sleeplib prepare --for anysleep`"
                 )
+    if isinstance(network, USleep) and settings.channels != "pair":
+        raise SleeplibError(
+            f"channels={settings.channels!r}: U-Sleep takes one EEG and one EOG channel; choose 'pair'"
+        )
     if settings.batch_size < max(2, world):
         raise SleeplibError(
             f"batch_size={settings.batch_size} on {world} processes: batch normalisation needs two windows, and each "
@@ -264,20 +252,6 @@ def _check(network, stores, valid: list, settings: NightTraining, world: int) ->
         )
     if not any(map(len, valid)):
         raise SleeplibError("no recording of any cohort is left for validation")
-
-
-def _mean_loss(state: Checkpoint) -> float:
-    """Mean loss since the last validation.
-
-    Raises
-    ------
-    SleeplibError
-        If it is not a number any more.
-    """
-    loss = torch.stack(state.losses).mean().item()
-    if not math.isfinite(loss):
-        raise SleeplibError(f"step {state.step}: the loss is {loss}; lower the learning rate and start again")
-    return loss
 
 
 def _stopped(state: Checkpoint, settings: NightTraining) -> bool:

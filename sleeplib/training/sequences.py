@@ -14,6 +14,7 @@ from sleeplib.models import folded_recurrent
 from sleeplib.sampling import Nights, Sequences
 from sleeplib.stages import UNSCORED
 from sleeplib.training.checkpoint import Checkpoint, annealed
+from sleeplib.training.recipes import COUNT, RATE, SHARE, SWITCH, check
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,12 @@ class TrainingSettings:
     balanced: bool = False  # each stage equally often in the middle of a sequence, whose label alone counts
     validate_every: int = 100  # steps; the step of best validation accuracy is kept
     seed: int = 0
+
+    def __post_init__(self):
+        check(
+            self, learning_rate=RATE, batch_size=COUNT, passes=COUNT, max_steps=COUNT, annealed=SWITCH,
+            weight_decay=SHARE, balanced=SWITCH, validate_every=COUNT,
+        )  # fmt: skip
 
     @classmethod
     def for_network(cls, name: str, variant: str = "paper", **changes) -> "TrainingSettings":
@@ -126,10 +133,20 @@ def fit(
     -------
     list of dict
         `step`, `loss` (mean since the last entry), `accuracy` (validation), `seconds` at each validation.
+
+    Raises
+    ------
+    SleeplibError
+        If the nights are too few or too short, none of the validation epochs is scored, a checkpoint is damaged or
+        that of another run, or the loss is not a number any more.
     """
     sequences = Sequences(
         train, network.sequence_length, settings.batch_size, settings.seed, network.reach, settings.balanced
     )
+    if sequences.batch_size < 2 and folded_recurrent.layers(network):
+        raise SleeplibError(
+            "recurrent batch normalisation needs two sequences in a batch; raise batch_size or add training nights"
+        )
     torch.manual_seed(settings.seed)
     network.to(device).train()
     optimiser = torch.optim.Adam(_groups(network, settings.weight_decay), settings.learning_rate)
@@ -137,7 +154,9 @@ def fit(
     started = time.perf_counter()
     data = [_digest(nights) for nights in (train, valid)]
     state = Checkpoint(folder, network, optimiser, training=asdict(settings), data=data)
-    if not state.resume():
+    if state.resume():
+        state.write_metrics()  # which may have been lost
+    else:
         network.adapt(train)
     started -= state.seconds
 
@@ -156,7 +175,7 @@ def fit(
             bar.update()
             if state.step % settings.validate_every == 0 or state.step == steps:
                 accuracy = validation_accuracy(network, valid)
-                mean_loss = torch.stack(state.losses).mean().item()
+                mean_loss = state.mean_loss()
                 state.seconds = time.perf_counter() - started
                 state.note(
                     {"step": state.step, "loss": mean_loss, "accuracy": accuracy, "seconds": state.seconds}

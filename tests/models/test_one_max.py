@@ -80,7 +80,7 @@ def test_a_filterbank_can_be_put_in(learn_filterbank):
 
 def test_columns_are_z_scored_over_all_frames_of_training():
     net, images = small_cnn(), torch.randn(50, 2, 9, 129) * 5 - 30
-    net.normalise_columns(images)
+    net.normalise_columns([images])
     columns = net.encoder.filterbank(images).flatten(0, 1)
     assert torch.allclose(columns.mean(0), torch.zeros(40), atol=1e-4)
     assert torch.allclose(columns.std(0, correction=0), torch.ones(40), atol=1e-4)

@@ -125,3 +125,21 @@ def test_signals_have_statistics_of_each_channel():
 def test_split_gives_each_night_back():
     data = nights([3, 5])
     assert [len(labels) for _, labels in data.split()] == [3, 5]
+
+
+def test_statistics_are_those_of_scored_epochs():
+    data = nights([5000])
+    data.labels[100:] = 9  # the lamp is on, and electrodes come off
+    data.inputs[100:] = 60
+    scored = Nights(data.inputs[:100], data.labels[:100], [100])
+    for ours, expected in zip(data.statistics(), scored.statistics(), strict=True):
+        assert torch.allclose(ours, expected)
+
+
+def test_nothing_scored_is_told():
+    with pytest.raises(SleeplibError, match="have no scored epoch"):
+        nights([50], labels=[9] * 50).statistics()
+    with pytest.raises(SleeplibError, match="have no scored epoch"):
+        Sequences(nights([50], labels=[9] * 50), 20, 4)
+    with pytest.raises(SleeplibError, match=r"no sequence .* has a scored epoch in its middle"):
+        Sequences(nights([3], labels=[0, 9, 9]), 3, 2, balanced=True)

@@ -220,6 +220,7 @@ def test_a_last_piece_of_a_training_epoch_is_validated_too(stores):
         {"learning_rate": 0},
         {"amp": "yes"},
         {"patience": True},
+        {"alpha": 3},
     ],
 )
 def test_recipes_that_cannot_be_followed_are_refused(wrong):
@@ -233,6 +234,8 @@ def test_what_would_fail_later_is_refused_at_once(stores, tmp_path):
         fit(stores, network=network)
     with pytest.raises(SleeplibError, match="batch_size=1 on 1 processes"):
         fit(stores, batch_size=1)
+    with pytest.raises(SleeplibError, match="U-Sleep takes one EEG and one EOG channel"):
+        fit(stores, "usleep", channels="subsample")
     settings = NightTraining(**QUICK)
     with pytest.raises(SleeplibError, match="no recording of any cohort is left for validation"):
         training.fit_nights(build(), stores, [np.arange(4)] * 2, [[], []], settings, progress=False)

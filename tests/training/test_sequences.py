@@ -265,3 +265,41 @@ def test_checkpoints_of_other_settings_and_damaged_ones_are_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(SleeplibError, match="damaged checkpoint"):
         fit()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"passes": 0},
+        {"validate_every": 0},
+        {"batch_size": 16.0},
+        {"max_steps": 0},
+        {"learning_rate": 0},
+        {"weight_decay": -1e-3},
+        {"balanced": 1},
+    ],
+)
+def test_recipes_that_cannot_be_followed_are_refused(wrong):
+    with pytest.raises(SleeplibError, match=f"training: {next(iter(wrong))}="):
+        TrainingSettings(**wrong)
+
+
+def test_a_batch_of_one_sequence_cannot_be_normalised():
+    network = models.build("seqsleepnet", sequence_length=20, filters=8, hidden=8, attention=8, **SHAPE)
+    with pytest.raises(SleeplibError, match="two sequences in a batch"):
+        training.fit(
+            network, nights(0), nights(1), TrainingSettings(batch_size=1, max_steps=2), progress=False
+        )
+    few = nights(0, 40)  # two nights as long as a sequence
+    few = Nights(few.inputs[:20], few.labels[:20], [20])
+    with pytest.raises(SleeplibError, match="add training nights"):
+        training.fit(network, few, nights(1), TrainingSettings(max_steps=2), progress=False)
+
+
+def test_a_loss_that_is_no_number_ends_the_run():
+    network = models.build("chambon", channels=1, samples=3000)
+    network.classify.bias.data[0] = float("nan")
+    data = Nights(torch.randn(40, 1, 3000), torch.randint(0, 5, (40,)), [40])
+    settings = TrainingSettings(max_steps=2, validate_every=2, batch_size=4)
+    with pytest.raises(SleeplibError, match="step 2: the loss is nan; lower the learning rate"):
+        training.fit(network, data, data, settings, progress=False)
