@@ -79,7 +79,8 @@ kind = "simulated" if nights.simulated else "real"
 # Each has the settings of its own paper as far as they are known ({doc}`/book/fidelity`); the
 # budget says how long it is trained. The `demo` budget has far fewer steps than the paper,
 # higher learning rates, a lighter penalty, and smaller versions of the largest networks
-# (`sleeplib.suite.BUDGETS`). Its weights come with the project, because they take more than an
+# (`sleeplib.suite.BUDGETS`); Tsinalis' sees a single epoch and not five, so that of its family
+# only Chambon's sees neighbours. The weights come with the project, because they take more than an
 # hour to train on a laptop; `python book/weights/make.py demo` makes them again. They are used
 # only for the persons, settings and simulator that they were trained with.
 

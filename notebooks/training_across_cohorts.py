@@ -90,7 +90,7 @@ across.overview(known, strange, tests)
 # ## What was trained, and on what
 #
 # The weights' card remembers. The `paper` budget is the recipe of the paper; `demo` and `long`
-# are a narrower network with few, large steps, for a laptop, and five times as many of them.
+# are a narrower network with larger steps, for a laptop; how many, {ref}`demo-weights` says.
 # Their weights come with the project, `python book/weights/make.py any-long` makes these
 # again, and `weights=""` trains here.
 

@@ -93,7 +93,7 @@ tests = [
 # %% [markdown]
 # All four were trained on the same persons, with windows drawn by the same rule and, at `demo` size,
 # as many steps at the same learning rate: few, see N1. {doc}`training_across_cohorts` has an AnySleep
-# that was given five times as many. U-Sleep was shown one EEG and one EOG channel of each window,
+# that was given twelve times as many. U-Sleep was shown one EEG and one EOG channel of each window,
 # and cannot use recordings without one of them; the others were shown a random number of channels
 # ({doc}`/book/many_cohorts`).
 
@@ -270,9 +270,10 @@ suite.published_anysleep("table_1")
 # and one run says nothing about the next. What carries over is the method: the same persons, the
 # same nights, and a test that knows both.
 #
-# *Exercise:* U-Sleep's vote hears each EOG as often as all EEG channels together. Let the pairs'
-# posteriors be averaged instead (`pairs="mean"` of `sleeplib.inference.night_posteriors`). Is the
-# difference larger than that between two architectures?
+# *Exercise:* U-Sleep's vote hears the EOG channels together as often as all EEG channels, however
+# few they are. Let the pairs' posteriors be averaged instead (`pairs="mean"` of
+# `sleeplib.inference.night_posteriors`). Is the difference larger than that between two
+# architectures?
 
 # %%
 print(f"{time.perf_counter() - started:.0f} s on {jobs} processes")

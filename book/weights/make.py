@@ -2,7 +2,7 @@
 
     python book/weights/make.py demo [--jobs 2]         # those of the notebooks' demo profile, an hour and a quarter
     python book/weights/make.py any [--jobs 2]          # U-Sleep, AnySleep and its variants on twins of 13 cohorts
-    python book/weights/make.py any-long                # AnySleep alone, five times as many steps: N1 takes time
+    python book/weights/make.py any-long                # AnySleep alone, twelve times the steps, hours: N1 takes time
     python book/weights/make.py real-eeg --root FOLDER  # one SeqSleepNet on all persons of Sleep-EDF's FOLDER
 
 What has been trained before with the same code, data and settings is taken from the book's folder of runs, so an
