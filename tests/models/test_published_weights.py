@@ -278,7 +278,7 @@ published.fetch(["anysleep-run1"], sys.argv[2], sys.argv[1], progress=False)
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_killed_half_way(server, tmp_path, how):
-    body, _ = checkpoint(*NETWORKS[ONE], padding=1 << 21)  # 8 MB
+    body, _ = checkpoint(*NETWORKS[ONE], padding=1 << 23)  # 32 MB: ten seconds, on a busy machine too
     send(server, body)
     server.acts[f"/{ONE}.pth"] = ["slow"]
     client = subprocess.Popen(
