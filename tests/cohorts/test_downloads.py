@@ -234,8 +234,10 @@ def test_a_host_that_is_not_there_is_given_up_once(tmp_path):
     assert time.perf_counter() - begun < 3
 
 
+# A shell's background jobs, and so tests run in one, have SIGINT ignored.
 CLIENT = """
-import json, sys
+import json, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from sleeplib.cohorts.downloads import Download, fetch
 url, out, files = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
 fetch("toy", {}, Download(files=tuple(files)), out, base_url=url, progress=False, jobs=2)
