@@ -136,6 +136,9 @@ def test_a_network_of_sequences_takes_its_own_montage():
     ):
         with pytest.raises(SleeplibError, match=told):
             staging.stage(r, net, **options)
+    net.preparation = replace(net.preparation, epoch_seconds=5.0)
+    with pytest.raises(SleeplibError, match="stages epochs of 5 s; take a network of epochs of 30 s"):
+        staging.stage(r, net)
 
 
 def test_a_file_a_recording_and_mne_are_one_night(edf):

@@ -185,6 +185,11 @@ def _touched(gaps, begin: float, n: int) -> np.ndarray:
 def _by_sequences(network, night: Night, channels, begin: float, stop: float) -> Staged:
     """A night staged by a network of sequences of epochs, which takes the channels of its own montage."""
     header = night.header
+    if network.preparation.epoch_seconds != EPOCH_SECONDS:
+        raise SleeplibError(
+            f"{network.about['title']} stages epochs of {network.preparation.epoch_seconds:g} s; take a network of "
+            f"epochs of {EPOCH_SECONDS:g} s"
+        )
     montage = network.preparation.montage or inference.PAPER_MONTAGE
     if channels is not None:
         if len(channels) != len(montage):
