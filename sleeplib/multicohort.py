@@ -9,6 +9,7 @@ import torch
 from sleeplib import inference, models
 from sleeplib.errors import SleeplibError
 from sleeplib.models import weights
+from sleeplib.parallel import bar
 from sleeplib.predictions import BASELINES, Predictions, System, pooled
 from sleeplib.preparation import log_power_images
 from sleeplib.protocol import check_preparation, known_device, simulator_digest
@@ -126,7 +127,7 @@ def unseen(network, store: Store, named: bool = True) -> np.ndarray:
 
 
 def assess(
-    network, stores: list[Store], train_stores: list[Store], tests: list | None = None
+    network, stores: list[Store], train_stores: list[Store], tests: list | None = None, progress: bool = True
 ) -> tuple[list[System], list[Predictions]]:
     """Stage the nights of several cohorts whose persons a network has never seen, beside the two baselines.
 
@@ -173,7 +174,7 @@ def assess(
     for number, store in enumerate(stores):
         found = {name: [] for name in (label, *fitted)}
         test = chosen.recording[chosen.store == number]
-        for i in test:
+        for i in bar(test, progress, desc=f"staging {store.cohort}", unit="night"):
             found[label].append(posteriors(network, store, i))
             for name, model in fitted.items():
                 found[name].append(baseline_posteriors(model, store, i))

@@ -1,5 +1,6 @@
 """Work side by side: everything parallel in this library is one call of `work`, which is one call of joblib."""
 
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sized
 
@@ -43,7 +44,13 @@ def work(
         # Ray's backend of joblib cannot hand out results one by one.
         as_they_come = "list" if backend == "ray" else "generator"
         results = Parallel(n_jobs=jobs, return_as=as_they_come)(delayed(function)(*item) for item in items)
-    yield from tqdm(results, total=len(items), desc=desc, unit=unit, disable=not progress or not len(items))
+    yield from bar(results, progress and len(items), total=len(items), desc=desc, unit=unit)
+
+
+def bar(items: Iterable | None = None, progress=True, **options) -> tqdm:
+    """A progress bar over some items, if one is wanted and somebody can see it: in a terminal or a notebook."""
+    seen = sys.stderr.isatty() or type(sys.stderr).__module__.startswith("ipykernel")
+    return tqdm(items, disable=not (progress and seen), **options)
 
 
 def side_by_side(jobs: int, items: Sized, backend: str = "loky") -> int:

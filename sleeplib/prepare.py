@@ -28,6 +28,7 @@ def prepare(
     progress: bool = True,
     limit: int | None = None,
     backend: str = "loky",
+    replace: bool = True,
     **changes,
 ) -> tuple[Store, list[str]]:
     """Prepare a cohort: read every night, derive its channels, resample, scale, align with the stages, and store it.
@@ -39,6 +40,7 @@ def prepare(
     folder : folder of the store; nights that are already there, from the same files and settings, are kept
     jobs, backend : processes side by side, and of what kind (see `sleeplib.parallel`)
     limit : take only the first recordings
+    replace : whether a store of other settings, or with nights that are not among these, may give way
     changes : settings of `Preparation` that differ from the manifest's; `montage=None` takes every EEG and EOG channel
 
     Returns
@@ -49,17 +51,13 @@ def prepare(
     Raises
     ------
     SleeplibError
-        If no recording could be prepared.
+        If no recording could be prepared, or the folder is another cohort's store or one that must not be replaced.
     """
     folder, found = Path(folder), cohorts.recordings(manifest, root)[:limit]
     seconds = manifest.epoch_seconds or _seconds(manifest, found)
     preparation = Preparation(**{"montage": manifest.montage or None, "epoch_seconds": seconds} | changes)
-    _claim(manifest, folder)
+    _claim(manifest, folder, preparation, {entry.id for entry in found}, replace)
     work = [(manifest, entry, folder, preparation) for entry in found]
-    if not all(_done(*item) for item in work):
-        (folder / "index.json").unlink(
-            missing_ok=True
-        )  # it would not fit the nights that are about to change
     done = list(parallel.work(_prepare, work, jobs, backend, f"preparing {manifest.name}", progress=progress))
     failures = [failure for failure in done if isinstance(failure, str)]
     sidecars = [json.loads(path.read_text()) for path in done if isinstance(path, Path)]
@@ -98,15 +96,31 @@ def _seconds(manifest: Manifest, found: list[Entry]) -> float:
     raise error
 
 
-def _claim(manifest: Manifest, folder: Path) -> None:
-    """Make the folder of the store, unless it is another cohort's."""
+def _claim(manifest: Manifest, folder: Path, preparation: Preparation, ids: set[str], replace: bool) -> None:
+    """Make the folder of the store, unless one is there that must not give way."""
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        other = json.loads((folder / "index.json").read_text()).get("cohort", manifest.name)
-    except (OSError, ValueError, AttributeError):
+        index = json.loads((folder / "index.json").read_text())
+        cohort, settings = index["cohort"], index["preparation"]
+        more = sorted({night["id"] for night in index["recordings"]} - ids)
+    except (OSError, ValueError, TypeError, KeyError):
         return
-    if other != manifest.name:
-        raise SleeplibError(f"{folder}: is the store of the cohort {other!r}; name another folder with --out")
+    if cohort != manifest.name:
+        raise SleeplibError(
+            f"{folder}: is the store of the cohort {cohort!r}; name another folder with --out"
+        )
+    if replace:
+        return
+    remedy = "name another folder with --out, or pass --force to replace them"
+    for name, value in json.loads(json.dumps(asdict(preparation))).items():
+        if settings.get(name) != value:
+            told = f"prepared with {name} {settings.get(name)}, and {value} is asked for"
+            raise SleeplibError(f"{folder}: its nights were {told}; {remedy}")
+    if more:
+        some = ", ".join(more[:3])
+        raise SleeplibError(
+            f"{folder}: {len(more)} of its nights are not among these {len(ids)}, such as {some}; {remedy}"
+        )
 
 
 def _prepare(manifest: Manifest, entry: Entry, folder: Path, preparation: Preparation) -> Path | str:
@@ -160,6 +174,8 @@ def _write(manifest: Manifest, entry: Entry, folder: Path, preparation: Preparat
     for i, row in enumerate(rows):
         rows[i] = epochs(row, starts, preparation, header.gaps)
     own = scored.hypnogram.epoch_seconds
+    if (folder / f"{entry.id}.json").exists():
+        (folder / "index.json").unlink(missing_ok=True)  # from here on it does not fit this night
     store.write_night(
         folder, entry.id, rows, stages, [d.name for d in chosen], [d.type for d in chosen], preparation,
         subject=entry.subject, group=entry.group, source=_source(manifest, entry),

@@ -13,6 +13,7 @@ from sleeplib import cohorts, inference, models, parallel, simulator
 from sleeplib.errors import SleeplibError
 from sleeplib.models import weights
 from sleeplib.predictions import BASELINES, Predictions, System, describe, pooled, slug
+from sleeplib.preparation import ANYSLEEP, Preparation
 from sleeplib.sampling import Nights
 from sleeplib.store import Store
 from sleeplib.training import fit
@@ -54,12 +55,15 @@ def known_device(name: str | None) -> torch.device:
     Raises
     ------
     SleeplibError
-        If torch knows none of that name.
+        If torch knows none of that name, or there is none on this machine.
     """
     try:
-        return torch.device(name or default_device())
-    except RuntimeError as error:
-        raise SleeplibError(f"device {name!r} is not known to torch; try cpu or cuda") from error
+        device = torch.device(name or default_device())
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise SleeplibError(f"device {name!r} cannot be used ({reason}); choose cpu or cuda") from error
+    return device
 
 
 def _identity(store: Store, split: dict, system: System) -> str:
@@ -152,8 +156,13 @@ def _kept(history: list[dict]) -> dict:
 def _network(store: Store, system: System):
     """The untrained network of a system, of the size that the nights of a store ask for."""
     first = store.epochs(0) if system.signals else store.images(0)
-    settings = models.shape(system.network, first, store.rate) | system.settings
-    return models.build(system.network, system.variant, **settings)
+    given, settings = models.shape(system.network, first, store.rate), system.settings
+    for name in given.keys() & settings.keys():
+        if settings[name] != given[name]:
+            raise SleeplibError(
+                f"{name}={settings[name]} does not fit {store.folder}: there it is {given[name]}"
+            )
+    return models.build(system.network, system.variant, **given | settings)
 
 
 def _origin(store: Store, split: dict, system: System) -> dict:
@@ -249,10 +258,10 @@ def evaluate(
     return predictions
 
 
-def _stage(store: Store, which, model) -> list[np.ndarray]:
+def _stage(store: Store, which, model, progress: bool = False) -> list[np.ndarray]:
     """Posteriors `(N, 5)` of a network or of a fitted baseline for each of some nights."""
     results = []
-    for i in which:
+    for i in parallel.bar(which, progress, desc=f"staging {store.cohort}", unit="night"):
         inputs = torch.from_numpy(store.epochs(i) if model.signals else store.images(i))
         network = isinstance(model, torch.nn.Module)
         results.append(inference.posteriors(model, inputs).numpy() if network else model.posteriors(inputs))
@@ -270,14 +279,26 @@ def check_preparation(network, store: Store, *others: str) -> None:
     for setting in ("rate", "scaling", "filters", "epoch_seconds", *others):
         ours, theirs = getattr(store.preparation, setting), getattr(network.preparation, setting)
         if ours != theirs:
-            option = f" with --{setting} {theirs}" if setting in ("rate", "scaling") else ""
             raise SleeplibError(
-                f"{store.folder}: prepared with {setting} {ours}, the network needs {theirs}; run `sleeplib prepare` "
-                f"again{option}"
+                f"{store.folder}: prepared with {setting} {ours}, the network needs {theirs}; run `sleeplib prepare "
+                f"{_options(network.preparation)}` into another --out"
             )
 
 
-def assess(network, store: Store, train_store: Store) -> tuple[list[System], Predictions]:
+def _options(preparation: Preparation) -> str:
+    """Those of `sleeplib prepare` that make nights of this preparation."""
+    anysleep = preparation.montage is None
+    usual = Preparation(**ANYSLEEP) if anysleep else Preparation(montage=preparation.montage)
+    told = ["--for anysleep" if anysleep else "--for seqsleepnet"]
+    for name in ("rate", "scaling", "filters"):
+        value = getattr(preparation, name)
+        told += [f"--{name} {value}"] if value != getattr(usual, name) else []
+    return " ".join(told)
+
+
+def assess(
+    network, store: Store, train_store: Store, progress: bool = True
+) -> tuple[list[System], Predictions]:
     """Stage the nights of a store whose persons a trained network has never seen, beside the two baselines.
 
     Parameters
@@ -314,7 +335,7 @@ def assess(network, store: Store, train_store: Store) -> tuple[list[System], Pre
             "training; name its store with --train-store"
         )
     label = card["network"]
-    posteriors = {label: _stage(store, test, network)}
+    posteriors = {label: _stage(store, test, network, progress)}
     fitted = Nights.from_store(train_store, train)
     for baseline in BASELINES:
         model = models.baseline(baseline.network).fit(fitted, train_store.rate)

@@ -199,7 +199,8 @@ def load(path) -> dict:
         problem = str(error)
     if problem:
         raise SleeplibError(
-            f"{path}: damaged result record ({problem}); delete it and run its notebook again"
+            f"{path}: no result record, or a damaged one ({problem}); name the .json that a notebook, `sleeplib "
+            "evaluate --record` or `sleeplib crossvalidate` wrote, or have them write it again"
         )
     committed = path.resolve().parent == committed_folder().resolve()
     return record | {"path": path, "origin": "committed" if committed else "this machine"}
@@ -283,6 +284,11 @@ def table(record: dict, columns=None):
         {row["system"]: [_cell(row, metric) for metric in columns] for row in record["rows"]},
         [known[metric][0] for metric in columns],
     )
+
+
+def plain(table) -> str:
+    """A table as a text for a terminal, without the signs that only a page of the book needs."""
+    return table.replace(_JOINER, "", regex=True).to_string()
 
 
 def stage_table(record: dict, quantity: str = "sensitivity"):

@@ -194,7 +194,8 @@ def test_a_record_is_scored_again_without_training(road, tmp_path, capsys):
     cards = list((tmp_path / "runs/e2e-arnn").glob("*/e2e-arnn.json"))
     assert len(cards) == 3, "one training for each fold, kept"
     begun = {path: path.stat().st_mtime_ns for path in cards}
-    assert call(*command) == 0
+    assert "cv.json exists; choose another name or pass --force" in fails(capsys, *command)
+    assert call(*command, "--force") == 0
     assert begun == {path: path.stat().st_mtime_ns for path in cards}, "nothing was trained again"
     capsys.readouterr()
     assert call("evaluate", "--rescore", record) == 0
@@ -217,7 +218,12 @@ def test_a_record_is_scored_again_without_training(road, tmp_path, capsys):
     assert "needs weights and --store" in fails(capsys, "evaluate")
     folds = {"train": [[3], [1], [2]], "eval": [[2], [3], [1]], "test": [[1], [2], [3]]}
     published = mat(tmp_path / "folds.mat", **folds)
-    assert "are of 3 recordings; 5 are at hand" in fails(capsys, *command, "--published", published)
+    told = fails(capsys, *command, "--force", "--published", published)
+    assert "are of 3 recordings; 5 are at hand" in told
+    no_record = tmp_path / "notes.json"
+    no_record.write_text('{"cohort": "embedded"}')
+    told = fails(capsys, "evaluate", "--rescore", no_record)
+    assert "notes.json: no result record, or a damaged one (missing or" in told and "delete" not in told
 
 
 def test_cohorts_are_listed_and_told(capsys):
@@ -397,25 +403,111 @@ def test_bad_input_gets_one_clear_line(road, tmp_path, capsys):
     assert "sleeplib prepare" in fails(
         capsys, "train", "seqsleepnet", "--store", tmp_path, "--out", tmp_path / "r"
     )
-    assert "one of each part" in fails(
+    assert "one is needed of each at least" in fails(
         capsys, "train", "e2e-arnn", "--store", store, "--out", tmp_path / "r", "--test-persons", 4
     )
-    assert "device 'abacus' is not known" in fails(
-        capsys, *train_on(store), "--out", tmp_path / "r", "--device", "abacus"
-    )
+    for device in ("abacus", "xpu"):
+        told = fails(capsys, *train_on(store), "--out", tmp_path / "r", "--device", device)
+        assert f"device '{device}' cannot be used (" in told and told.endswith("choose cpu or cuda")
+        told = fails(capsys, "evaluate", run, "--store", store, "--device", device)
+        assert f"device '{device}' cannot be used (" in told
     (tmp_path / "file").touch()
     assert "file" in fails(capsys, "prepare", "embedded", "--root", road / "edf", "--out", tmp_path / "file")
     assert "no setting hiden" in fails(
         capsys, "train", "e2e-arnn", "--store", store, "--out", tmp_path / "r", "--valid-persons", 1,
         "--test-persons", 1, "--set", "hiden=3",
     )  # fmt: skip
-    assert "missing" in fails(capsys, "evaluate", tmp_path / "none.safetensors", "--store", store)
+    for setting, told in (
+        ("hidden=-3", "e2e-arnn: hidden=-3; expected a whole number, 1 or more"),
+        ("attention=abc", "attention='abc'; expected a whole number"),
+        ("dropout=3", "dropout=3; expected a number from 0 to below 1"),
+        ("channels=7", f"channels=7 does not fit {store}: there it is 3"),
+    ):
+        assert told in fails(capsys, *train_on(store), "--out", tmp_path / "r", "--set", setting)
+    told = fails(capsys, *train_on(store), "--out", tmp_path / "r", "--recipe", "seed=abc")
+    assert "seed='abc'; expected a whole number from 0" in told
+    told = fails(capsys, *train_on(store), "--out", tmp_path / "file/run")
+    assert "file/run: cannot be written (not a directory); choose another folder" in told
+    missing = tmp_path / "none.safetensors"
+    assert f"no weights '{missing}'" in fails(capsys, "evaluate", missing, "--store", store)
     assert "sleeplib prepare" in fails(capsys, "evaluate", run, "--store", tmp_path)
     assert "unknown parameter" in fails(capsys, "run", "--plan", "--set", "sed=3")
     for value in ("[", "2020-99-99"):
         assert "a value is not YAML" in fails(capsys, "run", "--plan", "--set", f"seed={value}")
     assert "unknown notebook" in fails(capsys, "run", "nosuch", "--plan")
     assert not (tmp_path / "r").exists() or not any((tmp_path / "r").iterdir())
+
+
+def test_a_record_is_refused_before_the_work_and_written_before_the_table(
+    road, tmp_path, capsys, monkeypatch
+):
+    from sleeplib import results
+
+    evaluate = ["evaluate", road / "run/e2e-arnn.safetensors", "--store", road / "store", "--record"]
+    (tmp_path / "file").touch()
+    (tmp_path / "old.npz").touch()
+    for name, told in (
+        ("record", "record: a result record ends in .json"),
+        ("file/record.json", "file: cannot be written ("),
+        ("old.json", "old.npz exists; choose another name or pass --force"),
+    ):
+        assert told in fails(capsys, *evaluate, tmp_path / name)
+    assert call(*evaluate, tmp_path / "run.v1.json") == 0
+    assert results.load(tmp_path / "run.v1.json")["name"] == "run.v1"
+    out = capsys.readouterr().out
+    assert "e2e-arnn" in out and "\u2060" not in out
+    monkeypatch.setattr(results, "plain", lambda table: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        call(*evaluate, tmp_path / "kept.json")
+    assert results.load(tmp_path / "kept.json")["rows"]
+
+
+def test_a_terminal_that_knows_few_signs_costs_no_table(road):
+    command = ["-m", "sleeplib", "evaluate", road / "run/e2e-arnn.safetensors", "--store", road / "store"]
+    result = subprocess.run(
+        [sys.executable, *map(str, command)], env=os.environ | {"PYTHONIOENCODING": "ascii"},
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert result.returncode == 0 and "majority class" in result.stdout and not result.stderr
+    assert "?" in result.stdout, "the dash between the ends of an interval"
+
+
+def test_weights_are_found_by_name_everywhere(road, capsys):
+    assert call("weights", "verify", "any/anysleep-0") == 0
+    assert "anysleep.safetensors: in order" in capsys.readouterr().out
+    told = fails(capsys, "evaluate", "any/anysleep-0", "--store", road / "store")
+    assert (
+        "store: prepared with rate 100.0, the network needs 128.0; run `sleeplib prepare --for anysleep`"
+        in told
+    )
+    assert call("weights", "verify", "nosuch/weights") == 1
+    assert "no weights 'nosuch/weights'" in capsys.readouterr().err
+
+
+def test_a_store_and_a_split_are_written_over_by_force_only(road, tmp_path, capsys):
+    prepare = ["prepare", "embedded", "--root", road / "edf", "--out", tmp_path / "store", "--jobs", 1]
+    assert call(*prepare, "--limit", 4) == 0
+    index = (tmp_path / "store/index.json").read_bytes()
+    capsys.readouterr()
+    assert "prepared with montage " in fails(capsys, *prepare, "--for", "anysleep")
+    assert "1 of its nights are not among these 3" in fails(capsys, *prepare, "--limit", 3)
+    assert (tmp_path / "store/index.json").read_bytes() == index
+    out = tmp_path / "split.json"
+    split = ["split", tmp_path / "store", "--out", out]
+    assert call(*split) == 0 and call(*split) == 0, "the same again is no loss"
+    before = out.read_bytes()
+    capsys.readouterr()
+    assert "split.json exists; choose another name or pass --force" in fails(capsys, *split, "--seed", 5)
+    assert out.read_bytes() == before and not list(tmp_path.glob("*.part"))
+    assert call(*split, "--seed", 5, "--force") == 0 and out.read_bytes() != before
+    capsys.readouterr()
+    assert "ends in .json" in fails(
+        capsys, "split", tmp_path / "store", "--out", road / "edf/embedded-001.edf"
+    )
+    assert "--fold is one of SeqSleepNet's" in fails(capsys, *split, "--fold", 2)
+    assert call(*prepare, "--limit", 3, "--force") == 0
+    capsys.readouterr()
+    assert "leave embedded away" in fails(capsys, "simulate", "embedded", "--like", "shhs")
 
 
 def test_the_plan_tells_parameters_data_and_time(capsys, tmp_path, monkeypatch):

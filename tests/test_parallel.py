@@ -26,6 +26,16 @@ def test_threads_wait_so_there_may_be_more_of_them_than_cores(monkeypatch):
     assert len(list(parallel.work(both.wait, [(), ()], 2, "threading", progress=False))) == 2
 
 
+def test_a_bar_is_shown_where_somebody_can_see_it(capsys, monkeypatch):
+    assert list(parallel.work(who, [(1,)], desc="counting")) == [(1, os.getpid())]
+    assert capsys.readouterr().err == "", "not in a log"
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    list(parallel.work(who, [(1,)], desc="counting"))
+    assert "counting" in capsys.readouterr().err
+    list(parallel.work(who, [(1,)], desc="counting", progress=False))
+    assert capsys.readouterr().err == ""
+
+
 def test_no_items_and_unknown_backend():
     assert list(parallel.work(who, [], 2, progress=False)) == []
     with pytest.raises(SleeplibError, match="'fork' is not known"):

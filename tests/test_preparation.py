@@ -354,6 +354,31 @@ def test_an_interrupted_change_of_settings_leaves_no_index_that_lies(root, monke
         store.Store(root / "store")
 
 
+def test_a_store_gives_way_only_where_it_may(root):
+    whole, _ = prepare(MANIFEST, root / "files", root / "store", progress=False)
+    for changes, told in (
+        ({"rate": 50.0}, r"prepared with rate 100.0, and 50.0 is asked for; name another folder .* --force"),
+        ({"montage": {"EEG": "E1"}}, "prepared with montage .*C4.*, and {'EEG': 'E1'} is asked for"),
+        ({"limit": 1}, "2 of its nights are not among these 1, such as p1-b, p2-a; name another folder"),
+    ):
+        with pytest.raises(SleeplibError, match=told):
+            prepare(MANIFEST, root / "files", root / "store", progress=False, replace=False, **changes)
+        assert store.Store(root / "store").digest == whole.digest
+    again, _ = prepare(MANIFEST, root / "files", root / "store", progress=False, replace=False)
+    assert again.digest == whole.digest
+    fewer, _ = prepare(MANIFEST, root / "files", root / "store", progress=False, limit=1)
+    assert fewer.ids == ["p1-a"]
+    more, _ = prepare(MANIFEST, root / "files", root / "store", progress=False, replace=False)
+    assert more.digest == whole.digest
+
+
+def test_a_preparation_of_which_nothing_comes_leaves_the_store(root):
+    whole, _ = prepare(MANIFEST, root / "files", root / "store", progress=False)
+    with pytest.raises(SleeplibError, match="no channel 'O1' for EEG"):
+        prepare(MANIFEST, root / "files", root / "store", progress=False, montage={"EEG": "O1"})
+    assert store.Store(root / "store").digest == whole.digest
+
+
 def test_a_store_of_another_cohort_is_left_alone(root):
     prepare(MANIFEST, root / "files", root / "store", progress=False)
     other = cohorts.Manifest(**asdict(MANIFEST) | {"name": "other"})

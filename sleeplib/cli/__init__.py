@@ -28,6 +28,9 @@ the experiments of the book:
 
 def main(argv: list[str] | None = None) -> int:
     """Run a command line; returns the exit code: 0 done, 1 some recordings failed, 2 bad input, 130 interrupted."""
+    for stream in (sys.stdout, sys.stderr):  # a sign that a terminal does not know must not cost the work
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
     arguments = parser().parse_args(argv)
     try:
         return arguments.command(arguments) or 0

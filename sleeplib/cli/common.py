@@ -6,6 +6,7 @@ import math
 import os
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 from sleeplib.errors import SleeplibError
 
@@ -63,6 +64,24 @@ def number(kind: type, low: float, high: float = math.inf) -> Callable[[str], fl
 
 
 positive, seed = number(int, 1), number(int, 0, 2**32 - 1)
+
+
+def record_of(path: Path, force: bool) -> Path:
+    """Where a result record may be written, asked before the work; its predictions lie beside it.
+
+    Raises
+    ------
+    SleeplibError
+        If the name does not end in .json, the folder cannot be written, or one of the two files is there.
+    """
+    from sleeplib.export.writing import may_fill, may_write
+
+    if path.suffix != ".json":
+        raise SleeplibError(f"{path}: a result record ends in .json")
+    may_fill(path.parent)
+    for each in (path, path.with_suffix(".npz")):
+        may_write(each, force)
+    return path
 
 
 def pairs(items: list[str], option: str) -> dict[str, str]:

@@ -89,8 +89,7 @@ def add_simulate(commands) -> None:
     command.add_argument(
         "cohort",
         nargs="?",
-        default="embedded",
-        help="manifest by name or path; it holds the seed, the population, the site and its scorers",
+        help="manifest by name or path; it holds seed, population, site and scorers (default: embedded)",
     )
     command.add_argument(
         "--like",
@@ -119,7 +118,9 @@ def simulate(a) -> None:
     from sleeplib import cohorts, simulator
     from sleeplib.results import data_folder
 
-    manifest = cohorts.load(a.like or a.cohort)
+    if a.like and a.cohort:
+        raise SleeplibError(f"--like {a.like} makes a twin of it; leave {a.cohort} away")
+    manifest = cohorts.load(a.like or a.cohort or "embedded")
     if not a.like and not manifest.simulated:
         raise SleeplibError(
             f"{manifest.name} is a cohort of real nights; for its twin: sleeplib simulate --like {manifest.name}"
@@ -172,6 +173,9 @@ def add_prepare(commands) -> None:
     command.add_argument(
         "--dry-run", action="store_true", help="only look at the headers and say what would be done"
     )
+    command.add_argument(
+        "--force", action="store_true", help="replace a store of other settings or with other nights"
+    )
     add_jobs(command)
     add_backend(command)
 
@@ -210,7 +214,7 @@ def _prepared(manifest, a, recipe: dict) -> int:
     from sleeplib.prepare import prepare as prepare_cohort
 
     store, failures = prepare_cohort(
-        manifest, a.root, a.out, a.jobs, limit=a.limit, backend=a.backend, **recipe
+        manifest, a.root, a.out, a.jobs, limit=a.limit, backend=a.backend, replace=a.force, **recipe
     )
     for failure in failures:
         print(f"sleeplib: {failure}", file=sys.stderr)
@@ -265,8 +269,9 @@ def add_split(commands) -> None:
         help="the published split of AnySleep (usleep_split.yaml) or the folds of SeqSleepNet (data_split_eval.mat), "
         "from `sleeplib fetch splits`; by default a new one under AnySleep's rule",
     )
-    command.add_argument("--fold", type=positive, default=1, help="which of SeqSleepNet's 20 folds")
-    command.add_argument("--seed", type=seed, default=0, help="of a new split")
+    command.add_argument("--fold", type=positive, help="which of SeqSleepNet's 20 folds (default: 1)")
+    command.add_argument("--seed", type=seed, help="of a new split (default: 0)")
+    command.add_argument("--force", action="store_true", help="write over another split that is there")
 
 
 def split(a) -> None:
@@ -281,7 +286,7 @@ def split(a) -> None:
     store = Store(a.store)
     parts, listed = _parts(a, store)
     out = a.out or a.store / "split.json"
-    splits.write_split(out, parts, store.ids, store.cohort)
+    _write(out, splits.as_text(parts, store.ids, store.cohort), a.force)
     for part, which in parts.items():
         print(f"{part}: {len(which)} recordings of {len(set(store.persons[which]))} persons")
     if a.published:
@@ -293,17 +298,37 @@ def split(a) -> None:
     print(f"written to {out}; use it with `sleeplib train --split {out}`")
 
 
+def _write(out: Path, text: str, force: bool) -> None:
+    """Write a split, unless the same stands there; another is written over only by force."""
+    from sleeplib.export.writing import writing
+
+    if out.suffix != ".json":
+        raise SleeplibError(f"{out}: the file of a split ends in .json")
+    if out.is_file() and out.read_bytes() == text.encode():
+        return
+    with writing(out, force=force) as [part]:
+        part.write_text(text, encoding="utf-8")
+
+
 def _parts(a, store) -> tuple[dict, int]:
     """The recordings at hand by part, and the number of those in the published split."""
     from sleeplib.cohorts import splits
 
+    folds = a.published is not None and a.published.suffix == ".mat"
+    if a.fold and not folds:
+        raise SleeplibError(
+            "--fold is one of SeqSleepNet's: give their file, data_split_eval.mat, with --published"
+        )
+    if a.seed is not None and a.published:
+        raise SleeplibError("--seed is of a new split; leave it or --published away")
     if a.published is None:
-        return splits.protocol(store.groups, a.seed), len(store)
-    if a.published.suffix == ".mat":
-        folds = splits.assign_folds(splits.read_seqsleepnet_folds(a.published), store.ids, store.groups)
-        if a.fold > len(folds):
-            raise SleeplibError(f"--fold {a.fold}: {a.published} has {len(folds)} folds")
-        return folds[a.fold - 1], len(store)
+        return splits.protocol(store.groups, a.seed or 0), len(store)
+    if folds:
+        found = splits.assign_folds(splits.read_seqsleepnet_folds(a.published), store.ids, store.groups)
+        fold = a.fold or 1
+        if fold > len(found):
+            raise SleeplibError(f"--fold {fold}: {a.published} has {len(found)} folds")
+        return found[fold - 1], len(store)
     published = splits.read_usleep_split(a.published)
     ids = {part: published[part].get(store.cohort, []) for part in published}
     listed = sum(map(len, ids.values()))

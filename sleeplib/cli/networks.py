@@ -10,6 +10,7 @@ from sleeplib.cli.common import (
     add_set,
     number,
     positive,
+    record_of,
     seed,
     values,
 )
@@ -21,7 +22,10 @@ def add_evaluate(commands) -> None:
     command = add_command(
         commands, "evaluate", evaluate, "score a trained network on persons it has never seen"
     )
-    command.add_argument("weights", type=Path, nargs="?", help="a .safetensors file with its card")
+    command.add_argument(
+        "weights", metavar="NAME|PATH", nargs="?",
+        help="a .safetensors file with its card, or a name of `sleeplib weights list`",
+    )  # fmt: skip
     command.add_argument(
         "--store",
         type=Path,
@@ -44,6 +48,8 @@ def add_evaluate(commands) -> None:
     command.add_argument(
         "--record", type=Path, help="also write a result record NAME.json and its predictions NAME.npz"
     )
+    command.add_argument("--force", action="store_true", help="write over a record that is there")
+    command.add_argument("--device", default="cpu", help="torch's name of it, such as cpu or cuda")
     command.add_argument(
         "--rescore", type=Path, metavar="RECORD",
         help="instead: compute all numbers of a result record again from its stored predictions",
@@ -63,10 +69,12 @@ def evaluate(a) -> None:
         raise SleeplibError("evaluate needs weights and --store, or --rescore RECORD")
     from sleeplib import multicohort, protocol
     from sleeplib.models import NIGHT_NETWORKS, weights
+    from sleeplib.staging import find_weights
     from sleeplib.store import Store
 
-    started = time.perf_counter()
-    network, stores = weights.load(a.weights), [Store(folder) for folder in a.store]
+    started, stores = time.perf_counter(), [Store(folder) for folder in a.store]
+    records = [_record(a, store.cohort if len(stores) > 1 else "") for store in stores]
+    network = weights.load(find_weights(a.weights)[0]).to(protocol.known_device(a.device))
     train_stores = [Store(folder) for folder in a.train_store] if a.train_store else stores
     if network.card["network"] in NIGHT_NETWORKS:
         systems, found = multicohort.assess(network, stores, train_stores, _test_parts(a, stores))
@@ -75,14 +83,18 @@ def evaluate(a) -> None:
         found = [predictions]
     else:
         raise SleeplibError(
-            f"{network.card['network']} is scored on the unseen persons of one store, "
-            "with one store of training persons"
+            f"{network.card['network']} is scored on all unseen persons of one store, with one store of training "
+            "persons; leave --split and further stores away"
         )
-    for store, predictions in zip(stores, found, strict=True):
-        name = a.record and a.record.stem + (f"-{store.cohort}" if len(stores) > 1 else "")
-        _report(
-            network, store, systems, predictions, a.record and a.record.with_name(f"{name}.json"), started
-        )
+    for store, predictions, record in zip(stores, found, records, strict=True):
+        _report(network, store, systems, predictions, record, started)
+
+
+def _record(a, cohort: str) -> Path | None:
+    """Where the record of a cohort goes, if one is wanted."""
+    if a.record is None:
+        return None
+    return record_of(a.record.with_stem(f"{a.record.stem}-{cohort}") if cohort else a.record, a.force)
 
 
 def _test_parts(a, stores: list) -> list | None:
@@ -98,7 +110,7 @@ def _test_parts(a, stores: list) -> list | None:
 
 
 def _report(network, store, systems, predictions, path: Path | None, started: float) -> None:
-    """Print a table of predictions, and write them as a record where one is wanted."""
+    """Write predictions as a record where one is wanted, and print their table."""
     from sleeplib import protocol, results
 
     record = {
@@ -108,22 +120,23 @@ def _report(network, store, systems, predictions, path: Path | None, started: fl
         "data": protocol.describe(store, predictions),
         "rows": predictions.rows(systems),
     }
+    written = {"seconds": time.perf_counter() - started, "predictions": predictions.arrays()} if path else {}
+    path = path and results.write(path.stem, folder=path.parent, **record, **written)
     kind = "simulated nights" if store.simulated else "real nights"
     print(
         f"{store.cohort}: {record['data']['recordings']} {kind} of {record['data']['persons']} "
         "persons, pooled, 95 % intervals by person"
     )
-    print(results.table(record).to_string())
+    print(results.plain(results.table(record)))
     if path:
-        record |= {"seconds": time.perf_counter() - started, "predictions": predictions.arrays()}
-        print(f"record in {results.write(path.stem, folder=path.parent, **record)}")
+        print(f"record in {path}")
 
 
 def _rescore(a) -> None:
     """Print a record's table as its predictions give it now, and refuse it if a number is another than it was."""
-    if a.weights or a.store or a.record:
+    if a.weights or a.store or a.train_store or a.split or a.record:
         raise SleeplibError(
-            "--rescore reads a record and nothing else; leave weights, --store and --record away"
+            "--rescore reads a record and nothing else; leave weights and all other options away"
         )
     from sleeplib import results
     from sleeplib.analysis import statistics
@@ -132,7 +145,7 @@ def _rescore(a) -> None:
     rows = results.rescore(record, statistics.score)
     print(f"{record['title']}: pooled, 95 % intervals by person")
     overall = [metric for metric in results.ALL_METRICS if any(row.get(metric) is not None for row in rows)]
-    print(results.table({"rows": rows}, overall).to_string())
+    print(results.plain(results.table({"rows": rows}, overall)))
     for quantity in ("sensitivity", "selectivity"):
         print(f"\n{quantity} (%)\n{results.stage_table({'rows': rows}, quantity).to_string()}")
     stored = {row["system"]: row for row in record["rows"]}
@@ -177,6 +190,7 @@ def add_crossvalidate(commands) -> None:
     command.add_argument(
         "--record", type=Path, required=True, help="result record NAME.json, with its predictions in NAME.npz"
     )
+    command.add_argument("--force", action="store_true", help="write over a record that is there")
     command.add_argument("-k", "--folds", type=positive, default=20, help="how many (default: 20)")
     command.add_argument(
         "--published", type=Path, help="instead: the authors' folds for MASS, their data_split_eval.mat"
@@ -200,9 +214,12 @@ def crossvalidate(a) -> None:
     an interrupted one stopped. The two baselines of every table are added.
     """
     from sleeplib import cohorts, models, protocol, results
+    from sleeplib.export.writing import may_fill
     from sleeplib.store import Store
 
     started, store = time.perf_counter(), Store(a.store)
+    record = record_of(a.record, a.force)
+    may_fill(a.runs)
     if not a.published:
         folds = cohorts.folds(store.groups, a.folds, a.valid_persons, a.seed)
     else:
@@ -218,14 +235,14 @@ def crossvalidate(a) -> None:
     systems += protocol.BASELINES
     predictions = protocol.evaluate(store, folds, systems, a.runs, a.jobs, backend=a.backend)
     path = results.write(
-        a.record.stem, folder=a.record.parent, simulated=store.simulated,
+        record.stem, folder=record.parent, simulated=store.simulated,
         title=f"{len(folds)}-fold cross-validation, {store.title}",
         parameters=recipe
         | {"folds": len(folds), "published": str(a.published or ""), "valid_persons": a.valid_persons},
         data=protocol.describe(store, predictions), rows=predictions.rows(systems),
         seconds=time.perf_counter() - started, predictions=predictions.arrays(),
     )  # fmt: skip
-    print(results.table(results.load(path)).to_string())
+    print(results.plain(results.table(results.load(path))))
     print(f"record in {path}")
 
 

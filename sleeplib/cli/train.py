@@ -77,6 +77,7 @@ def train(a) -> None:
     from its checkpoint when the same command is given again, to the same bits. Night networks (U-Sleep, AnySleep and
     its variants) train on several cohorts at once, and on several GPUs under `torchrun -m sleeplib train ...`.
     """
+    from sleeplib.export.writing import may_fill
     from sleeplib.models import NIGHT_NETWORKS
     from sleeplib.store import Store
 
@@ -91,6 +92,7 @@ def train(a) -> None:
     recipe = {name: value for name, value in recipe.items() if value is not None} | values(
         a.recipe, "--recipe"
     )
+    may_fill(a.out)
     if a.network in NIGHT_NETWORKS:
         _train_night_network(a, stores, recipe)
     elif len(stores) == 1:
@@ -112,6 +114,11 @@ def _train_on_sequences(a, store, recipe: dict) -> None:
         split = cohorts.split(store.groups, a.valid_persons or 2, a.test_persons or 4, a.seed)
     system = protocol.System(a.network, a.network, values(a.set), recipe, variant=a.variant)
     network = protocol.train(store, split, system, a.out, device=a.device)
+    done = protocol.history(a.out)[-1]["step"]
+    if a.steps and done < a.steps:
+        print(
+            f"all {system.recipe.passes} passes ended after {done} steps, before --steps {a.steps}; add --passes"
+        )
     print(
         f"validation accuracy {100 * network.card['validation_accuracy']:.1f} "
         f"%; weights in {a.out / a.network}.safetensors"

@@ -111,14 +111,24 @@ def verify(a) -> int:
     if not names:
         print(f"no published weights in {folder}; get them by: sleeplib weights fetch")
     for name in names:
-        path = Path(name) if Path(name).suffix else folder / f"{name}.safetensors"
         try:
+            path = _named(name, folder)
             published.verify(path)
             print(f"{path}: in order")
         except SleeplibError as error:
             bad += 1
             print(f"sleeplib: {error}", file=sys.stderr)
     return 1 if bad else 0
+
+
+def _named(name: str, folder: Path) -> Path:
+    """A file by its path, the project's own weights by their name, or published ones by theirs."""
+    from sleeplib.models import published
+    from sleeplib.staging import find_weights
+
+    if Path(name).suffix or name in published.catalogue():
+        return Path(name) if Path(name).suffix else folder / f"{name}.safetensors"
+    return find_weights(name)[0]
 
 
 def add_export(commands) -> None:

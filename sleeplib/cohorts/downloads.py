@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pooch
 import yaml
-from tqdm import tqdm
 
 from sleeplib.cohorts import listings
 from sleeplib.cohorts.listings import NSRR, Download, Item
@@ -24,7 +23,7 @@ from sleeplib.cohorts.manifests import MANIFESTS
 from sleeplib.cohorts.record import Record
 from sleeplib.cohorts.transfer import Line, Stop, hidden
 from sleeplib.errors import SleeplibError
-from sleeplib.parallel import work
+from sleeplib.parallel import bar, work
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -116,9 +115,9 @@ def fetch(
     with (
         hidden(token),
         Record(out) as record,
-        tqdm(unit="B", unit_scale=True, desc="bytes", position=1, leave=False, disable=not progress) as bar,
+        bar(progress=progress, unit="B", unit_scale=True, desc="bytes", position=1, leave=False) as told,
     ):
-        line = Line(timeout, retries, backoff, token, bar.update)
+        line = Line(timeout, retries, backoff, token, told.update)
         items = listings.items(download, base_url, line, partial(_bring_list, out, record, line))
         items = [i for i in items if only is None or fnmatchcase(i.path, only)][:limit]
         if not items:

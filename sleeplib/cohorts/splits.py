@@ -135,7 +135,8 @@ def split(persons, n_valid: int, n_test: int, seed: int = 0) -> dict[str, np.nda
     people = np.random.default_rng(seed).permutation(np.unique(persons))
     if min(n_valid, n_test) < 1 or n_valid + n_test >= len(people):
         raise SleeplibError(
-            f"{n_valid} validation and {n_test} test persons out of {len(people)}: one of each part is needed at least"
+            f"{n_valid} validation and {n_test} test persons out of {len(people)}: one is needed of each at least, and "
+            "one to train on"
         )
     sets = {
         "train": people[n_valid + n_test :],
@@ -250,20 +251,16 @@ def assign_folds(
     return assigned
 
 
-def write_split(path: str | Path, parts: Mapping[str, np.ndarray], ids: Sequence[str], cohort: str) -> None:
-    """Write a split as JSON: the cohort, and the ids of its recordings by part."""
-    path = Path(path)
-    part = path.with_name(path.name + ".part")
-    path.parent.mkdir(parents=True, exist_ok=True)
+def as_text(parts: Mapping[str, np.ndarray], ids: Sequence[str], cohort: str) -> str:
+    """A split as JSON, which `read_split` reads: the cohort, and the ids of its recordings by part."""
     names = {name: [ids[i] for i in which] for name, which in parts.items()}
-    part.write_text(json.dumps({"cohort": cohort, **names}, indent=1) + "\n")
-    part.replace(path)
+    return json.dumps({"cohort": cohort, **names}, indent=1) + "\n"
 
 
 def read_split(
     path: str | Path, ids: Sequence[str], groups, cohort: str | None = None
 ) -> dict[str, np.ndarray]:
-    """Read a split that `write_split` wrote, as indices of the recordings at hand.
+    """Read a file with a split as `as_text` gives it, as indices of the recordings at hand.
 
     Parameters
     ----------

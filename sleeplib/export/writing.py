@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from sleeplib.errors import SleeplibError
 
@@ -24,6 +25,23 @@ def may_write(path: str | Path, force: bool = False) -> Path:
     except OSError as error:  # a name that is too long, a folder that must not be looked into
         raise _refused(path, error) from error
     return path
+
+
+def may_fill(folder: str | Path) -> Path:
+    """The folder, made where it is missing, if files can be written to it: asked before hours of work, not after.
+
+    Raises
+    ------
+    SleeplibError
+        If they cannot.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        raise _refused(folder, error) from error
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 from dataclasses import fields
 from importlib import import_module
+from numbers import Integral, Real
+from typing import get_type_hints
 
 from sleeplib.errors import SleeplibError
 
@@ -90,7 +92,7 @@ def build(name: str, variant: str = "paper", **settings):
     Raises
     ------
     SleeplibError
-        If there is no network, variant or setting of that name.
+        If there is no network, variant or setting of that name, or a setting is nothing that it can be.
     """
     known = VARIANTS | {"paper": NETWORKS | NIGHT_NETWORKS}
     if name not in known["paper"]:
@@ -104,4 +106,28 @@ def build(name: str, variant: str = "paper", **settings):
     unknown = settings.keys() - set(names)
     if unknown:
         raise SleeplibError(f"{name} has no setting {', '.join(sorted(unknown))}; it has {', '.join(names)}")
+    kinds = get_type_hints(getattr(module, table))
+    for setting, value in settings.items():
+        if expected := _wrong(setting, kinds[setting], value):
+            raise SleeplibError(f"{name}: {setting}={value!r}; expected {expected}")
     return getattr(module, network)(getattr(module, table)(**settings))
+
+
+def _wrong(setting: str, kind, value) -> str:
+    """What a setting of this kind must be, if the value is not so; else ""."""
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    real = isinstance(value, Real) and not isinstance(value, bool)
+    if kind is bool:
+        return "" if isinstance(value, bool) else "true or false"
+    if setting in ("dropout", "decay"):
+        return "" if real and 0 <= value < 1 else "a number from 0 to below 1"
+    if kind is float:
+        return "" if real and 0 < value < float("inf") else "a number above 0"
+    if kind == tuple[int, ...]:
+        numbers = value if isinstance(value, list | tuple) else []
+        fit = len(numbers) and not any(_wrong(setting, int, number) for number in numbers)
+        return "" if fit else "a list of whole numbers, 1 or more"
+    if value is None and kind == int | None:
+        return ""
+    least = 0 if setting == "emg" else 1  # the number of a channel; all others are sizes
+    return "" if whole and value >= least else f"a whole number, {least} or more"

@@ -12,13 +12,13 @@ from pickle import UnpicklingError
 import pooch
 import torch
 import yaml
-from tqdm import tqdm
 
 from sleeplib.cohorts import MANIFESTS
 from sleeplib.cohorts.downloads import Report
 from sleeplib.cohorts.transfer import Line
 from sleeplib.errors import SleeplibError
 from sleeplib.models import weights
+from sleeplib.parallel import bar
 from sleeplib.preparation import ANYSLEEP, Preparation
 
 CATALOGUE = MANIFESTS / "weights/anysleep.yaml"
@@ -99,10 +99,8 @@ def fetch(
     chosen, out = choose(names), Path(out)
     report = Report(out)
     total = sum(checkpoint.size for checkpoint in chosen)
-    with tqdm(
-        total=total, unit="B", unit_scale=True, desc="weights", leave=False, disable=not progress
-    ) as bar:
-        line = Line(timeout, retries, backoff, count=bar.update)
+    with bar(progress=progress, total=total, unit="B", unit_scale=True, desc="weights", leave=False) as told:
+        line = Line(timeout, retries, backoff, count=told.update)
         for checkpoint in chosen:
             try:
                 fetched = _bring(checkpoint, out, base_url or checkpoint.base, line)

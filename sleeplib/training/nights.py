@@ -21,7 +21,7 @@ from sleeplib.sampling import Loader, Recordings, Windows
 from sleeplib.stages import STAGES, UNSCORED
 from sleeplib.training import processes
 from sleeplib.training.checkpoint import Checkpoint, annealed
-from sleeplib.training.recipes import COUNT, RATE, SHARE, SWITCH, check
+from sleeplib.training.recipes import COUNT, RATE, SEED, SHARE, SWITCH, check
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ class NightTraining:
         check(
             self, length=COUNT, batch_size=COUNT, updates=COUNT, training_epochs=COUNT, max_steps=COUNT, patience=COUNT,
             learning_rate=RATE, alpha=SHARE, annealed=SWITCH, amp=SWITCH, compile=SWITCH,
+            seed=SEED,
         )  # fmt: skip
 
     @property

@@ -5,6 +5,7 @@ from sleeplib.errors import SleeplibError
 COUNT = (lambda x: type(x) is int and x >= 1, "a whole number, 1 or more")
 RATE = (lambda x: type(x) in (int, float) and 0 < x <= 1, "a number above 0, 1 at most")
 SHARE = (lambda x: type(x) in (int, float) and 0 <= x <= 1, "a number from 0 to 1")
+SEED = (lambda x: type(x) is int and 0 <= x < 2**32, f"a whole number from 0 to {2**32 - 1}")
 SWITCH = (lambda x: type(x) is bool, "true or false")
 
 

@@ -14,7 +14,7 @@ from sleeplib.models import folded_recurrent
 from sleeplib.sampling import Nights, Sequences
 from sleeplib.stages import UNSCORED
 from sleeplib.training.checkpoint import Checkpoint, annealed
-from sleeplib.training.recipes import COUNT, RATE, SHARE, SWITCH, check
+from sleeplib.training.recipes import COUNT, RATE, SEED, SHARE, SWITCH, check
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class TrainingSettings:
     def __post_init__(self):
         check(
             self, learning_rate=RATE, batch_size=COUNT, passes=COUNT, max_steps=COUNT, annealed=SWITCH,
-            weight_decay=SHARE, balanced=SWITCH, validate_every=COUNT,
+            weight_decay=SHARE, balanced=SWITCH, validate_every=COUNT, seed=SEED,
         )  # fmt: skip
 
     @classmethod

@@ -272,5 +272,5 @@ def test_a_split_leaves_somebody_in_each_part():
     again = cohorts.split(persons, 1, 1, seed=3)
     assert all((again[part] == split[part]).all() for part in split)
     for valid, test in ((0, 1), (1, 0), (2, 2)):
-        with pytest.raises(SleeplibError, match="one of each part"):
+        with pytest.raises(SleeplibError, match="one is needed of each at least"):
             cohorts.split(persons, valid, test)

@@ -178,3 +178,27 @@ def test_a_stage_that_training_lacks_is_never_said():
         and (posteriors[:, 1] == 0).all()
         and np.allclose(posteriors.sum(1), 1, atol=1e-5)
     )
+
+
+@pytest.mark.parametrize(
+    "name, setting, value, told",
+    [
+        ("seqsleepnet", "sequence_length", 0, "a whole number, 1 or more"),
+        ("seqsleepnet", "hidden", -3, "a whole number, 1 or more"),
+        ("seqsleepnet", "depth", True, "a whole number, 1 or more"),
+        ("seqsleepnet", "dropout", 3, "a number from 0 to below 1"),
+        ("usleep", "complexity", -1, "a number above 0"),
+        ("usleep", "complexity", "abc", "a number above 0"),
+        ("usleep", "channels", None, "a whole number, 1 or more"),
+        ("anysleep", "norm_first", 1, "true or false"),
+        ("1-max-cnn", "kernels", [3, 0], "a list of whole numbers, 1 or more"),
+        ("1-max-cnn", "pretraining_steps", 0.5, "a whole number, 1 or more"),
+        ("dong-dnn", "hidden", [], "a list of whole numbers, 1 or more"),
+        ("dong-dnn", "rate", float("nan"), "a number above 0"),
+        ("chambon", "emg", -1, "a whole number, 0 or more"),
+        ("deepsleepnet1", "decay", 1.5, "a number from 0 to below 1"),
+    ],
+)
+def test_settings_that_no_network_can_have_are_refused(name, setting, value, told):
+    with pytest.raises(SleeplibError, match=rf"^{name}: {setting}=.*; expected {told}$"):
+        models.build(name, **{setting: value})

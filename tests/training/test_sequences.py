@@ -277,6 +277,8 @@ def test_checkpoints_of_other_settings_and_damaged_ones_are_refused(tmp_path):
         {"learning_rate": 0},
         {"weight_decay": -1e-3},
         {"balanced": 1},
+        {"seed": -1},
+        {"seed": "abc"},
     ],
 )
 def test_recipes_that_cannot_be_followed_are_refused(wrong):
