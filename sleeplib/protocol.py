@@ -11,6 +11,7 @@ import torch
 
 from sleeplib import cohorts, inference, models, parallel, simulator
 from sleeplib.errors import SleeplibError
+from sleeplib.inference.devices import default_device, known_device
 from sleeplib.models import weights
 from sleeplib.predictions import BASELINES, Predictions, System, describe, pooled, slug
 from sleeplib.preparation import ANYSLEEP, Preparation
@@ -42,28 +43,6 @@ def code(*rooms: str) -> str:
     here = Path(__file__).parent
     files = [here / f"{room}.py" for room in rooms] + sorted((here / "models").glob("*.py"))
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
-
-
-def default_device() -> str:
-    """The GPU where there is one, else the CPU."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def known_device(name: str | None) -> torch.device:
-    """The device of that name, by default the default device.
-
-    Raises
-    ------
-    SleeplibError
-        If torch knows none of that name, or there is none on this machine.
-    """
-    try:
-        device = torch.device(name or default_device())
-        torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise SleeplibError(f"device {name!r} cannot be used ({reason}); choose cpu or cuda") from error
-    return device
 
 
 def _identity(store: Store, split: dict, system: System) -> str:

@@ -109,16 +109,18 @@ def test_failures_do_not_stop_the_rest(nights, net, capsys):
     (nights / "page.edf").write_text("<html>404</html>" * 100)
     (nights / "wide.edf").write_bytes(raw[:236] + b"99999999" + raw[244:])
     write_edf(recording(2, ["ECG___", "SpO2"]), nights / "heart.edf")
+    write_edf(recording(2, ["C3-M2"], rate=32.0), nights / "slow.edf")
     (nights / "heart.edf").write_bytes(
         (nights / "heart.edf").read_bytes().replace(b"ECG___", b"ECG" + REVERSED)
     )
     options = ["--weights", net, "--format", "csv", "--jobs", 2]
-    assert call(nights / "nosuch.edf", nights, nights / "notes.txt", *options) == 1
+    given = [nights / name for name in ("nosuch.edf", "notes.txt", "a-Hypnogram.edf")]
+    assert call(nights, *given, *options) == 1
     out, err = capsys.readouterr()
     lines = [line for line in err.splitlines() if line.startswith("sleeplib: ")]
     assert (
-        lines[-1] == "sleeplib: 7 of 9 nights failed, told above"
-        and len(lines) == 8
+        lines[-1] == "sleeplib: 9 of 11 nights failed, told above"
+        and len(lines) == 10
         and REVERSED.decode() not in err
     )
     for name, told in (
@@ -129,6 +131,8 @@ def test_failures_do_not_stop_the_rest(nights, net, capsys):
         ("wide.edf", "truncated: the header promises"),
         ("heart.edf", "no EEG or EOG among its channels"),
         ("notes.txt", "cannot read .txt"),
+        ("slow.edf", "can be shown: C3-M2 (32 Hz; EEG needs at least 40)"),
+        ("a-Hypnogram.edf", "holds annotations and no signals"),
     ):
         assert sum(str(nights / name) in line and told in line for line in lines) == 1, name
     assert [line.split()[0] for line in out.splitlines()] == ["night", "a", "b"]
@@ -225,6 +229,10 @@ def test_bad_arguments_do_no_work(nights, net, capsys, tmp_path):
         ((one, "--weights", net, "--device", "abacus"), "device 'abacus' cannot be used"),
         ((one, "--summary", nights / "all.pdf"), "ends in .csv or .tsv"),
         ((one, "--out", one), "is no folder"),
+        ((one, "--out", one / "below"), "b.edf/below: cannot be written (not a directory)"),
+        ((one, "--out", nights, "--summary", one / "all.csv"), "b.edf: cannot be written ("),
+        ((one, "--channels", ""), "--channels names no channel"),
+        ((one, "--channels", " ,"), "--channels names no channel"),
         ((nights, "--out", tmp_path / "out"), "would both be"),
         ((nights / "x_hypnogram.edf", nights / "x.edf", "--force"), "is a recording to be staged"),
     ):
@@ -234,6 +242,15 @@ def test_bad_arguments_do_no_work(nights, net, capsys, tmp_path):
         with pytest.raises(SystemExit) as stop:
             call(*arguments)
         assert stop.value.code == 2
+
+
+def test_an_empty_name_is_not_the_current_folder(nights, net, capsys, monkeypatch):
+    monkeypatch.chdir(nights)
+    for arguments in (("",), ("b.edf", "--out", ""), ("b.edf", "--summary", "")):
+        with pytest.raises(SystemExit) as stop:
+            call(*arguments)
+        assert stop.value.code == 2 and "an empty name; the current folder is `.`" in capsys.readouterr().err
+    assert call(".", "--weights", net, "--format", "csv") == 0 and "b_hypnogram.csv" in names(nights)
 
 
 def test_channels_are_told_without_staging(nights, capsys, monkeypatch):

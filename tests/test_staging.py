@@ -18,8 +18,8 @@ from sleeplib.analysis import arousals
 from sleeplib.errors import SleeplibError
 from sleeplib.models import published, weights
 from sleeplib.preparation import ANYSLEEP, Preparation, prepared_signals
-from sleeplib.readers.edf import write_edf
-from sleeplib.recording import Recording, Subject
+from sleeplib.readers.edf import write_edf, write_edf_annotations
+from sleeplib.recording import Event, Recording, Subject
 from sleeplib.staged import Staged
 from sleeplib.stages import UNSCORED, W
 from sleeplib.staging import networks, sources
@@ -120,10 +120,17 @@ def test_usleep_votes_and_has_no_attention():
         staging.stage(r, network("usleep"), channels=NAMES[:2])
 
 
-def test_a_network_of_sequences_takes_its_own_montage():
+PAPER = ["C4-M1", "E1-M2", "E2-M2", "Chin1-Chin2", "ECG"]
+
+
+def of_sequences():
     net = models.build("e2e-arnn", filters=8, hidden=8).eval()
     net.preparation = Preparation(inference.PAPER_MONTAGE)
-    r = recording(names=["C4-M1", "E1-M2", "E2-M2", "Chin1-Chin2", "ECG"])
+    return net
+
+
+def test_a_network_of_sequences_takes_its_own_montage():
+    net, r = of_sequences(), recording(names=PAPER)
     found = staging.stage(r, net, start=60)
     cut = sources.part(r, r.channels, 60)
     assert np.array_equal(found.posteriors, inference.stage(cut, net)) and found.onset == 60
@@ -139,6 +146,89 @@ def test_a_network_of_sequences_takes_its_own_montage():
     net.preparation = replace(net.preparation, epoch_seconds=5.0)
     with pytest.raises(SleeplibError, match="stages epochs of 5 s; take a network of epochs of 30 s"):
         staging.stage(r, net)
+
+
+def test_a_network_of_sequences_tells_what_is_wrong_with_its_channels():
+    net, eyes = of_sequences(), "E1-M2 - E2-M2"
+    r = recording(names=PAPER)
+    r.signals[3] *= 1e-6
+    r.signals[0][: len(r.signals[0]) // 5] = 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        night = staging.stage(r, net)
+    assert night.faults == {"C4-M1": ["flat 20%"], "Chin1-Chin2": [night.faults["Chin1-Chin2"][0]]}
+    assert "wrong unit?" in night.faults["Chin1-Chin2"][0]
+    r.signals[2] = r.signals[1]
+    told = f"night-1: {eyes} is flat in 100% of the night, and this network can leave no channel out: do not trust"
+    with pytest.warns(staging.StagingWarning, match=told):
+        assert staging.stage(r, net).faults[eyes] == ["flat 100%"]
+    for x in r.signals:
+        x[:] = 0
+    with pytest.warns(
+        staging.StagingWarning, match="flat in 100% of the night in every channel .* do not trust"
+    ) as all_flat:
+        assert list(staging.stage(r, net).faults) == ["C4-M1", eyes, "Chin1-Chin2"]
+    assert len(all_flat) == 1 and all_flat[0].filename == __file__
+    gap = recording(names=PAPER, gaps=[(0.0, 240.0)])
+    for x in gap.signals:
+        x[: 240 * 128] = 0
+    assert staging.stage(gap, net).faults == {}, "a gap is not a flat channel"
+
+
+def test_a_network_of_sequences_says_how_to_name_its_channels():
+    r = recording(names=["Fpz-Cz", "EOG", "Chin"])
+    told = r"no channel 'C4-M1' for EEG; it has Fpz-Cz, EOG, Chin; .* in this order: --channels EEG,EOG,EMG$"
+    with pytest.raises(SleeplibError, match=told):
+        staging.stage(r, of_sequences())
+    assert staging.stage(r, of_sequences(), channels=r.channels).channels == r.channels
+
+
+def test_an_npz_needs_no_stages_and_tells_of_short_epochs(tmp_path):
+    x = np.random.default_rng(0).normal(0, 20, (12, 3000, 1))
+    np.savez(tmp_path / "long.npz", x=x, fs=100.0)
+    np.savez(tmp_path / "short.npz", x=x.reshape(72, 500, 1), fs=100.0, y=np.zeros(72))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        long = staging.stage(tmp_path / "long.npz", NETWORK)
+    told = r"short\.npz: its epochs of 5 s were laid end to end .* give a file of whole epochs of 30 s"
+    with pytest.warns(staging.StagingWarning, match=told) as caught:
+        short = staging.stage(tmp_path / "short.npz", NETWORK)
+    assert len(caught) == 1 and caught[0].filename == __file__
+    assert np.array_equal(short.posteriors, long.posteriors)
+
+
+def test_why_no_channel_can_be_shown_is_told(tmp_path):
+    r = recording(2, ["C3-M2", "EOG1-M2", "F3-M2", "ECG"])
+    for i, step in ((0, 4), (1, 8), (2, 64)):
+        r.signals[i], r.rates[i] = r.signals[i][::step], 128 / step
+    told = (
+        r"no EEG or EOG among its channels can be shown: C3-M2 \(32 Hz; EEG needs at least 40\), EOG1-M2 \(16 Hz; "
+        r"EOG needs at least 20\), F3-M2 \(named like EEG, but 2 Hz is a trend\); name them by --channels"
+    )
+    with pytest.raises(SleeplibError, match=told):
+        staging.stage(r, NETWORK)
+    with pytest.raises(SleeplibError, match=r"EEG 4 \(12 Hz; .*\) and 3 more; name"):
+        staging.stage(recording(1, [f"EEG {i}" for i in range(8)], 12.0), NETWORK)
+    bad = sources.opened(recording(1, ["C3", "M2", "C4-M1"]))._replace(bad=frozenset({"M2", "C4-M1"}))
+    with pytest.raises(
+        SleeplibError, match=r"C3 \(formed, against M2, .*marked as bad\), C4-M1 \(.*, marked as bad\);"
+    ):
+        staging.channels.choose(bad.header, bad=bad.bad)
+    write_edf_annotations(tmp_path / "n.edf", [Event("Sleep stage W", 0, 30)], START)
+    with pytest.raises(SleeplibError, match=r"n\.edf: holds annotations and no signals; name the file of"):
+        staging.stage(tmp_path / "n.edf", NETWORK)
+
+
+def test_channels_that_are_named_though_too_slow_are_told():
+    r = recording(2, PAPER, 32.0)
+    with pytest.warns(
+        staging.StagingWarning, match="C4-M1 has 32 Hz, and EEG needs at least 40: do not"
+    ) as caught:
+        assert staging.stage(r, NETWORK, channels=["C4-M1", "E1-M2"]).channels == ["C4-M1", "E1-M2"]
+    assert len(caught) == 1 and caught[0].filename == __file__, "20 Hz are enough for eyes"
+    with pytest.warns(staging.StagingWarning, match="C4-M1 has 32 Hz") as caught:
+        staging.stage(r, of_sequences())
+    assert len(caught) == 1 and caught[0].filename == __file__
 
 
 def test_a_file_a_recording_and_mne_are_one_night(edf):
@@ -507,3 +597,8 @@ def test_a_night_in_half_the_bits():
     assert next(net.parameters()).dtype == torch.float32
     with pytest.raises(SleeplibError, match="does not stage in bfloat16"):
         staging.load(models.build("seqsleepnet"), bfloat16=True)
+
+
+def test_an_empty_list_of_channels_is_refused():
+    with pytest.raises(SleeplibError, match="channels names none; leave it away"):
+        staging.stage(recording(1, ["C3-M2"]), NETWORK, channels=[])

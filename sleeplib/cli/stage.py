@@ -3,6 +3,7 @@
 import signal
 import sys
 import threading
+from argparse import ArgumentTypeError
 from pathlib import Path
 
 from sleeplib.cli.common import add_command, number, positive
@@ -22,12 +23,12 @@ def add_stage(commands) -> None:
     command.add_argument(
         "files",
         nargs="+",
-        type=Path,
+        type=_path,
         metavar="FILE",
         help="recordings (EDF, EDF+, BDF, BDF+, WFDB, HDF5, npz), or folders of them",
     )
     command.add_argument(
-        "--out", type=Path, metavar="FOLDER", help="where the results go (default: beside each file)"
+        "--out", type=_path, metavar="FOLDER", help="where the results go (default: beside each file)"
     )
     command.add_argument(
         "--format", type=_names, default=["edf", "csv"], metavar="A,B,...",
@@ -36,7 +37,7 @@ def add_stage(commands) -> None:
     command.add_argument("--report", action="store_true", help="write a page of HTML about each night, too")
     command.add_argument(
         "--summary",
-        type=Path,
+        type=_path,
         metavar="FILE",
         help="write the table of all nights as .csv or .tsv, with every statistic",
     )
@@ -89,6 +90,13 @@ def add_stage(commands) -> None:
         help="skip nights whose results are all there, whatever options made them",
     )
     command.add_argument("--force", action="store_true", help="write over results that are there")
+
+
+def _path(text: str) -> Path:
+    """A file or folder as it is typed; of an empty text `Path` would make the current folder."""
+    if not text:
+        raise ArgumentTypeError("an empty name; the current folder is `.`")
+    return Path(text)
 
 
 def _names(text: str) -> list[str]:

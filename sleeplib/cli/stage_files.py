@@ -59,9 +59,10 @@ def tasks(a, paths: list[Path]) -> list[Task]:
     Raises
     ------
     SleeplibError
-        If a format is unknown, two nights would have the same files, or a file exists and --force is not given.
+        If a format is unknown, --channels names none, two nights would have the same files, a file exists and --force
+        is not given, or a folder cannot be written to.
     """
-    from sleeplib.export.writing import may_write
+    from sleeplib.export.writing import may_fill, may_write
 
     if a.anonymous and a.resume:
         raise SleeplibError(
@@ -71,6 +72,8 @@ def tasks(a, paths: list[Path]) -> list[Task]:
         raise SleeplibError("--summary would lack the nights that --resume skips; leave one of them away")
     if not a.format and not a.report:
         raise SleeplibError("nothing to write: --format names no format")
+    if a.channels == []:
+        raise SleeplibError("--channels names no channel; leave it away for all EEG and EOG")
     if a.out and a.out.exists() and not a.out.is_dir():
         raise SleeplibError(f"{a.out} is no folder; choose another name for --out")
     found, taken = [], {}
@@ -94,6 +97,8 @@ def tasks(a, paths: list[Path]) -> list[Task]:
         may_write(a.summary, a.force)
         if a.summary.suffix.lower() not in (".csv", ".tsv"):
             raise SleeplibError(f"{a.summary}: a summary ends in .csv or .tsv")
+    for folder in {*(task.folder for task in found), *([a.summary.parent] if a.summary and found else [])}:
+        may_fill(folder)
     return found
 
 

@@ -35,7 +35,7 @@ _FORMATS = {
     ".h5": _HDF5,
     ".hdf5": _HDF5,
     ".hea": _WFDB,
-    ".npz": _Format(read_npz, read_npz_header, read_npz_hypnogram),
+    ".npz": _Format(read_npz, read_npz_header, read_npz_hypnogram, partial(read_npz, scored=False)),
     ".arousal": _Format(None, None, lambda path: _beside(Path(path).with_suffix(".hea"))),
     ".xml": _Format(None, None, lambda path: read_nsrr(path)[0]),
     ".ids": _Format(None, None, lambda path: read_ids(path)[0]),
@@ -64,7 +64,7 @@ def read(path, channels: list[str] | None = None, scored: bool = True) -> Record
     Parameters
     ----------
     channels : labels to read, in this order; by default all
-    scored : whether stages and events are wanted; if not, an EDF or BDF file is read whatever is wrong with them
+    scored : whether stages and events are wanted; if not, an EDF, BDF or .npz file is read whatever is wrong with them
 
     Raises
     ------

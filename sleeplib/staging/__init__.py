@@ -1,6 +1,5 @@
 """A file, a `Recording` or MNE's `Raw` in, a staged night out: the door for nights of one's own."""
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,12 +7,14 @@ import numpy as np
 from sleeplib import Hypnogram, inference  # noqa: F401, the first of them draws itself once it is imported so
 from sleeplib.analysis import arousals as short_wake
 from sleeplib.errors import SleeplibError
+from sleeplib.labels import Derivation
 from sleeplib.models.usleep import NightNetwork
 from sleeplib.montages import Montage
 from sleeplib.preparation import ANYSLEEP, Preparation
+from sleeplib.recording import Header, Recording
 from sleeplib.staged import Staged
 from sleeplib.stages import EPOCH_SECONDS, RESOLUTIONS, STAGES, W
-from sleeplib.staging.channels import Row, choose, left_out, rows
+from sleeplib.staging.channels import Row, choose, distrust, left_out, look, rows, tell_slow
 from sleeplib.staging.networks import StagingWarning, find_weights, load, posteriors
 from sleeplib.staging.sources import Night, aged, opened, part, span
 
@@ -104,6 +105,7 @@ def _by_night_network(
     preparation = getattr(network, "preparation", None) or Preparation(**ANYSLEEP)
     size = round(EPOCH_SECONDS * preparation.rate)
     shown = choose(header, channels, night.bad)
+    tell_slow(header, shown)
     x, used, found = _signals(night, shown, preparation, begin, stop)
     seen = [row.shown for row in used]
     unscored = _touched(header.gaps, begin, x.shape[1] // size)
@@ -138,8 +140,7 @@ def _signals(
     found = list(rows(night, shown, preparation, begin, stop))
     used = [row for row in found if not row.dead]
     if not used:
-        told = f"{night.header.id}: {found[0].dead} in every channel that could be shown: do not trust its stages"
-        warnings.warn(told, StagingWarning, stacklevel=4)
+        distrust(night.header, f"{found[0].dead} in every channel that could be shown")
         used = [row for row in found if len(row.x)]
     size = round(EPOCH_SECONDS * preparation.rate)
     length = min((len(row.x) for row in used), default=0) // size * size
@@ -197,14 +198,40 @@ def _by_sequences(network, night: Night, channels, begin: float, stop: float) ->
                 f"{network.about['title']} takes {len(montage)} channels: {', '.join(montage)}"
             )
         montage = dict(zip(montage, channels, strict=True))
-    terms = [list(derived.terms) for derived in Montage({}, header).roles(montage)]
-    names = list(dict.fromkeys(label for each in terms for label in each))
+    shown = _formed(header, montage)
+    tell_slow(header, shown)
+    names = list(dict.fromkeys(label for d in shown for label in d.labels))
     recording = part(night.read(names), names, begin, stop)
     found = inference.stage(recording, network, montage=montage)
+    faults = _faults(recording, header, shown)
     unscored = _touched(header.gaps, begin, len(found))
     found[unscored] = 1 / len(STAGES)
     return Staged(
-        header.id, found, network.about, begin, header.start, header.subject, channels=[" - ".join(t) for t in terms],
+        header.id, found, network.about, begin, header.start, header.subject, channels=[d.name for d in shown],
         left_out={name: "not in the network's montage" for name in header.channels if name not in names},
-        unscored=unscored if unscored.any() else None,
+        faults=faults, unscored=unscored if unscored.any() else None,
     )  # fmt: skip
+
+
+def _formed(header: Header, montage: dict) -> list[Derivation]:
+    """The channel or difference of each role of a montage; without one, the error says how to name them."""
+    try:
+        found = Montage({}, header).roles(montage)
+    except SleeplibError as error:
+        told = f"name a channel for each role, in this order: --channels {','.join(montage)}"
+        raise SleeplibError(f"{error}; {told}") from error
+    return [Derivation(" - ".join(d.terms), d.type, tuple(d.terms)) for d in found]
+
+
+def _faults(recording: Recording, header: Header, shown: list[Derivation]) -> dict[str, list[str]]:
+    """The faults of each channel that has some; a warning if one tells nothing, for none can be left out."""
+    found, dead = {}, {}
+    for d in shown:
+        with np.errstate(over="ignore", invalid="ignore"):  # as where channels are prepared
+            _, found[d.name], dead[d.name] = look(part(recording, list(d.labels)), d.role)
+    if all(dead.values()):
+        distrust(header, f"{next(iter(dead.values()))} in every channel that could be shown")
+    elif any(dead.values()):
+        told = ", ".join(f"{name} is {why}" for name, why in dead.items() if why)
+        distrust(header, f"{told}, and this network can leave no channel out")
+    return {name: faults for name, faults in found.items() if faults}

@@ -1,6 +1,7 @@
 """The channels of a night that a network is shown: chosen, read a few at a time, looked at, prepared."""
 
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -13,12 +14,14 @@ from sleeplib.labels import Derivation
 from sleeplib.preparation import Preparation
 from sleeplib.recording import Header, Recording
 from sleeplib.stages import EPOCH_SECONDS
+from sleeplib.staging.networks import StagingWarning
 from sleeplib.staging.sources import Night, part
 
 _MOST_SAMPLES = 1 << 27  # of a channel in a file: a day at 1.5 kHz
 _AT_ONCE = 1 << 25  # samples that are read at once: 128 MB
 _MOST_EOG = 8
 _MOST_NAMED = 20  # channels that an error names
+_MOST_TOLD = 5  # channels of which it says what is wrong
 _DEAD = 0.9  # share of flat epochs from which a channel tells nothing
 
 
@@ -41,15 +44,39 @@ def choose(header: Header, names: Sequence[str] | None = None, bad=frozenset()) 
         If there is no EEG or EOG channel, or none of a name.
     """
     if names is not None:
+        if not names:
+            raise SleeplibError(f"{header.id}: channels names none; leave it away for all EEG and EOG")
         return list({d.labels: d for d in (_named(header, name) for name in names)}.values())
     found = [d for d in labels.derivations(header) if not bad & set(d.labels)]
     eyes = [d for d in found if d.role == "EOG"][_MOST_EOG:]
     found = [d for d in found if d not in eyes]
     if not found:
-        raise SleeplibError(
-            f"{header.id}: no EEG or EOG among its channels ({_listed(header)}); name them by --channels"
-        )
+        refused = _refused(header)
+        told = f"can be shown: {_listed(refused, _MOST_TOLD)}" if refused else f"({_listed(header.channels)})"
+        raise SleeplibError(f"{header.id}: no EEG or EOG among its channels {told}; name them by --channels")
     return found
+
+
+def _refused(header: Header) -> list[str]:
+    """The channels with names of EEG and EOG, and why none is shown; those that could be are marked as bad."""
+    return [
+        f"{row.label} ({row.why}{', marked as bad' * row.used})"
+        for row in labels.table(header)
+        if labels.SLOWEST.keys() & {row.role, labels.understand(row.label).role}
+    ]
+
+
+def tell_slow(header: Header, shown: list[Derivation]) -> None:
+    """Warn of channels too slow for their role: what is named, or a network's montage has, is shown all the same."""
+    for d in shown:
+        rate, slowest = header.rates[header.channels.index(d.labels[0])], labels.SLOWEST.get(d.role, 0.0)
+        if rate < slowest:
+            distrust(header, f"{d.name} has {rate:g} Hz, and {d.role} needs at least {slowest:g}")
+
+
+def distrust(header: Header, why: str) -> None:
+    """Warn whoever called `stage`; this is called by what one of its two ways calls."""
+    warnings.warn(f"{header.id}: {why}: do not trust its stages", StagingWarning, stacklevel=5)
 
 
 def _named(header: Header, name: str) -> Derivation:
@@ -66,7 +93,7 @@ def _named(header: Header, name: str) -> Derivation:
         formed = (d for d in labels.derivations(header) if _plain(d.name) == _plain(name))
         if found := next(formed, None):
             return found
-        raise SleeplibError(f"{header.id}: no channel {name!r}; it has {_listed(header)}")
+        raise SleeplibError(f"{header.id}: no channel {name!r}; it has {_listed(header.channels)}")
     i = header.channels.index(parts[0])
     role = labels.understand(parts[0], header.units[i]).role
     return Derivation(" - ".join(parts), role if role in labels.SLOWEST else "EEG", parts, "named")
@@ -76,10 +103,9 @@ def _plain(label: str) -> str:
     return re.sub(r"\s+", "", label).casefold()
 
 
-def _listed(header: Header) -> str:
-    names = header.channels[:_MOST_NAMED]
-    rest = len(header.channels) - len(names)
-    return (", ".join(names) or "none") + (f" and {rest} more" if rest else "")
+def _listed(names: list[str], most: int = _MOST_NAMED) -> str:
+    rest = len(names) - most
+    return (", ".join(names[:most]) or "none") + (f" and {rest} more" if rest > 0 else "")
 
 
 def left_out(header: Header, shown: list[Derivation], names=None, bad=frozenset()) -> dict[str, str]:
@@ -149,25 +175,34 @@ def _row(
     recording: Recording, d: Derivation, prepared: Preparation, begin: float, stop: float, draw: bool
 ) -> Row:
     cut = part(recording, list(d.labels), begin, stop)
+    rate, n = cut.rates[0], min(map(len, cut.signals))
+    if n < (stop - begin - EPOCH_SECONDS) * rate or n < EPOCH_SECONDS * rate:
+        nothing = np.empty(0, np.float32)
+        return Row(d, nothing, None, [], f"ends {stop - begin - n / rate:.0f} s before the others")
+    x, faults, dead = look(cut, d.role)
+    y = preparation.at_rate(x, rate, d.role, prepared)
+    scaled = np.nan_to_num(preparation.scaled(y, prepared, cut.gaps), copy=False)
+    spectrum = _spectrum(y, prepared.rate, rate) if draw and not dead else None
+    return Row(d, scaled, spectrum, faults, dead)
+
+
+def look(cut: Recording, role: str) -> tuple[np.ndarray, list[str], str]:
+    """A recording's only channel (T,) or the difference of its two, its faults, why it tells nothing (or "").
+
+    What is no number becomes zero; gaps are not looked at.
+    """
     rate, x = cut.rates[0], cut.signals[0]
     if len(cut.signals) > 1:
         n = min(map(len, cut.signals))
         x = x[:n] - cut.signals[1][:n]
-    if len(x) < (stop - begin - EPOCH_SECONDS) * rate or len(x) < EPOCH_SECONDS * rate:
-        nothing = np.empty(0, np.float32)
-        return Row(d, nothing, None, [], f"ends {stop - begin - len(x) / rate:.0f} s before the others")
     lost = 0.0
     if not np.isfinite(x.sum(dtype=float)):
         finite = np.isfinite(x)
         lost, x = float(1 - finite.mean()), np.where(finite, x, np.float32(0))
     known = x if not cut.gaps else x[~_inside(cut.gaps, len(x), rate)]
-    measured = quality.inspect(known, rate, d.role)
+    measured = quality.inspect(known, rate, role)
     faults = [f"not a number {lost:.1%}"] * (lost > 0) + quality.faults(measured, cut.units[0])
-    dead = f"flat in {measured['flat']:.0%} of the night" if measured["flat"] > _DEAD else ""
-    y = preparation.at_rate(x, rate, d.role, prepared)
-    scaled = np.nan_to_num(preparation.scaled(y, prepared, cut.gaps), copy=False)
-    spectrum = _spectrum(y, prepared.rate, rate) if draw and not dead else None
-    return Row(d, scaled, spectrum, faults, dead)
+    return x, faults, f"flat in {measured['flat']:.0%} of the night" if measured["flat"] > _DEAD else ""
 
 
 def _inside(gaps, n: int, rate: float) -> np.ndarray:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from sleeplib import inference
 from sleeplib.errors import SleeplibError
+from sleeplib.inference.devices import known_device
 from sleeplib.inference.finest import Unkept, inner
 from sleeplib.inference.finest import maps as made
 from sleeplib.inference.nights import Night, checked, night_of
@@ -125,11 +126,7 @@ def load(weights, device: str = "cpu", bfloat16: bool = False):
         raise SleeplibError(f"{network.about['title']} does not stage in bfloat16; leave the option away")
     if bfloat16:
         network = copy.deepcopy(network).bfloat16()  # a network that was given is left as it is
-    try:
-        return network.to(torch.device(device))
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise SleeplibError(f"device {device!r} cannot be used ({reason}); choose cpu or cuda") from error
+    return network.to(known_device(device))
 
 
 def _about(network, path: Path | None) -> dict:

@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +14,7 @@ import numpy as np
 
 from sleeplib import readers
 from sleeplib.errors import SleeplibError
+from sleeplib.readers.npz import npz_epoch_seconds
 from sleeplib.recording import Header, Recording, Subject
 from sleeplib.stages import EPOCH_SECONDS
 from sleeplib.staging.networks import StagingWarning
@@ -32,7 +34,7 @@ class Night(NamedTuple):
 
 
 def opened(source) -> Night:
-    """A night whose signals are not read yet; errors as `readers.header`."""
+    """A night whose signals are not read yet; errors as `readers.header`, or if a file holds annotations alone."""
     if isinstance(source, Recording):
         r, lengths = source, [len(x) for x in source.signals]
         header = Header(
@@ -41,7 +43,26 @@ def opened(source) -> Night:
         return Night(header, lambda names: part(source, names))
     if hasattr(source, "get_data") and hasattr(source, "ch_names"):
         return _raw(source)
-    return Night(readers.header(source), lambda names: _signals(source, names))
+    return _file(source)
+
+
+def _file(path) -> Night:
+    """A file of any kind that `readers` know. Of an .npz no stages are read: many have none."""
+    header = readers.header(path)
+    if not header.channels:
+        raise SleeplibError(
+            f"{path}: holds annotations and no signals; name the file of the recording itself"
+        )
+    if Path(path).suffix.lower() != ".npz":
+        return Night(header, partial(_signals, path))
+    seconds = npz_epoch_seconds(path)
+    if not np.isclose(seconds, EPOCH_SECONDS):
+        told = (
+            f"{path}: its epochs of {seconds:g} s were laid end to end as if they followed each other, which is no "
+            f"night if they are parts of longer ones; give a file of whole epochs of {EPOCH_SECONDS:g} s"
+        )
+        warnings.warn(told, StagingWarning, stacklevel=4)
+    return Night(header, partial(readers.read, path, scored=False))
 
 
 def _signals(path, names: list[str]) -> Recording:

@@ -44,6 +44,22 @@ def test_arrays_that_do_not_fit(tmp_path, changes, message):
     assert "n.npz" in str(error.value)
 
 
+def test_signals_alone_need_no_stages(tmp_path):
+    path = write(tmp_path / "n.npz", y=None)
+    night = readers.read(path, scored=False)
+    assert readers.header(path).samples == [20, 20] and npz.npz_epoch_seconds(path) == 5
+    assert night.hypnogram is None and night.signals[1].tolist() == list(range(1, 40, 2))
+    for scored in (readers.read, readers.read_hypnogram):
+        with pytest.raises(SleeplibError, match=r"n\.npz: has no array y; expected x, y and fs"):
+            scored(path)
+    for changes, message in (
+        ({"x": None}, "no array x"),
+        ({"x": np.zeros(2)}, r"x \(2,\), fs \(\) do not fit"),
+    ):
+        with pytest.raises(SleeplibError, match=message):
+            readers.header(write(path, y=None, **changes))
+
+
 def test_no_pickle_is_executed(tmp_path):
     class Bomb:
         def __reduce__(self):
