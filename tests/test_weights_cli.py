@@ -26,6 +26,10 @@ def test_weights_become_a_file_that_knows_them(saved, tmp_path, capsys):
     assert told["sha256"] == weights.load(saved).card["sha256"] and told["seconds_per_stage"] == "1"
     out = capsys.readouterr().out
     assert str(path) in out and str(saved) in out and "any number in any order" in out
+    before = path.read_bytes()
+    assert call(saved, path) == 2 and path.read_bytes() == before
+    assert "any.onnx exists; choose another name or pass --force" in capsys.readouterr().err
+    assert call(saved, path, "--force") == 0 and path.read_bytes() != before
 
 
 def test_the_projects_own_by_name(tmp_path, capsys):

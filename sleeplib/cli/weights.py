@@ -146,6 +146,7 @@ def add_export(commands) -> None:
         action="store_true",
         help="SeqSleepNet: a whole night in, all decisions fused; not sequences",
     )
+    command.add_argument("--force", action="store_true", help="write over a file that is there")
 
 
 def export(a) -> None:
@@ -157,9 +158,12 @@ def export(a) -> None:
     """
     if a.file.suffix != ".onnx":
         raise SleeplibError(f"{a.file}: the file to write has to end in .onnx")
+    from sleeplib.export.writing import may_fill, may_write
     from sleeplib.models import onnx, weights
     from sleeplib.staging import find_weights
 
+    may_write(a.file, a.force)
+    may_fill(a.file.parent)
     path, _ = find_weights(a.weights)
     network = weights.load(path)
     onnx.export(network, a.file, a.per_epoch, a.night)
