@@ -209,11 +209,13 @@ def test_why_no_channel_can_be_shown_is_told(tmp_path):
         staging.stage(r, NETWORK)
     with pytest.raises(SleeplibError, match=r"EEG 4 \(12 Hz; .*\) and 3 more; name"):
         staging.stage(recording(1, [f"EEG {i}" for i in range(8)], 12.0), NETWORK)
-    bad = sources.opened(recording(1, ["C3", "M2", "C4-M1"]))._replace(bad=frozenset({"M2", "C4-M1"}))
-    with pytest.raises(
-        SleeplibError, match=r"C3 \(formed, against M2, .*marked as bad\), C4-M1 \(.*, marked as bad\);"
-    ):
-        staging.channels.choose(bad.header, bad=bad.bad)
+    header = sources.opened(recording(1, ["C3", "M2", "C4-M1", "M1"])).header
+    with pytest.raises(SleeplibError, match=r"C3 \(marked as bad\), C4-M1 \(marked as bad\); name"):
+        staging.channels.choose(header, bad=frozenset({"C3", "C4-M1"}))
+    (left,) = staging.channels.choose(header, bad=frozenset({"M2", "C4-M1"}))
+    assert left.labels == ("C3", "M1"), "the other ear"
+    why = staging.channels.left_out(header, [left], bad=frozenset({"M2", "C4-M1"}))
+    assert why == {"M2": "marked as bad", "C4-M1": "marked as bad"}
     write_edf_annotations(tmp_path / "n.edf", [Event("Sleep stage W", 0, 30)], START)
     with pytest.raises(SleeplibError, match=r"n\.edf: holds annotations and no signals; name the file of"):
         staging.stage(tmp_path / "n.edf", NETWORK)

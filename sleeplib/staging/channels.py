@@ -3,6 +3,7 @@
 import re
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -47,20 +48,27 @@ def choose(header: Header, names: Sequence[str] | None = None, bad=frozenset()) 
         if not names:
             raise SleeplibError(f"{header.id}: channels names none; leave it away for all EEG and EOG")
         return list({d.labels: d for d in (_named(header, name) for name in names)}.values())
-    found = [d for d in labels.derivations(header) if not bad & set(d.labels)]
+    found = labels.derivations(_without(header, bad))
     eyes = [d for d in found if d.role == "EOG"][_MOST_EOG:]
     found = [d for d in found if d not in eyes]
     if not found:
-        refused = _refused(header)
+        refused = _refused(header, bad)
         told = f"can be shown: {_listed(refused, _MOST_TOLD)}" if refused else f"({_listed(header.channels)})"
         raise SleeplibError(f"{header.id}: no EEG or EOG among its channels {told}; name them by --channels")
     return found
 
 
-def _refused(header: Header) -> list[str]:
-    """The channels with names of EEG and EOG, and why none is shown; those that could be are marked as bad."""
+def _without(header: Header, bad) -> Header:
+    """A header without the channels that are marked as bad: no channel is formed against one of them."""
+    kept = [i for i, label in enumerate(header.channels) if label not in bad]
+    fields = ("channels", "rates", "units", "samples")
+    return replace(header, **{name: [getattr(header, name)[i] for i in kept] for name in fields})
+
+
+def _refused(header: Header, bad) -> list[str]:
+    """The channels with names of EEG and EOG, and why none is shown."""
     return [
-        f"{row.label} ({row.why}{', marked as bad' * row.used})"
+        f"{row.label} ({'marked as bad' if row.label in bad else row.why})"
         for row in labels.table(header)
         if labels.SLOWEST.keys() & {row.role, labels.understand(row.label).role}
     ]
@@ -111,9 +119,9 @@ def _listed(names: list[str], most: int = _MOST_NAMED) -> str:
 def left_out(header: Header, shown: list[Derivation], names=None, bad=frozenset()) -> dict[str, str]:
     """Why each of the other channels is not shown."""
     used = {label for d in shown for label in d.labels}
-    table = {row.label: row for row in reversed(labels.table(header))}
-    why = {label: "not among the channels that were named" if names is not None else
-           "marked as bad" if label in bad else
+    table = {row.label: row for row in reversed(labels.table(_without(header, bad)))}
+    why = dict.fromkeys(bad, "marked as bad")
+    why |= {label: "not among the channels that were named" if names is not None else
            f"one of over {_MOST_EOG} EOG channels" if row.used else row.why
            for label, row in table.items()}  # fmt: skip
     return {label: why[label] for label in dict.fromkeys(header.channels) if label not in used}
