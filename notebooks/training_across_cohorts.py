@@ -40,6 +40,7 @@ import time
 
 import matplotlib.pyplot as plt
 import numpy as np
+from IPython.display import display
 
 from sleeplib import multicohort, plotting, protocol, results, suite
 from sleeplib.analysis import metrics, statistics
@@ -173,7 +174,7 @@ for name, (stores, which, predictions) in parts.items():
         for row, s in zip(pooled[name].rows(systems), systems, strict=True)
     ]
     records[name] = across.record_of_sites(
-        f"AnySleep in {name}: all channels",
+        f"AnySleep in {name}, {len(np.unique(pooled[name].person))} persons: all channels",
         stores,
         which,
         rows,
@@ -181,6 +182,7 @@ for name, (stores, which, predictions) in parts.items():
         pooled[name],
         budget=budget,
         weights=weights,
+        sha256=card["sha256"],
         hours=hours,
         seed=seed,
     )
@@ -255,10 +257,19 @@ plt.show()
 # How much is lost in a strange laboratory? The persons differ, so nothing can be paired:
 # persons of either kind are drawn again, and the difference of the pooled macro F1 taken.
 # Known and strange nights need not be equally hard. How hard they are, the true states tell:
-# the second line is the difference of what AnySleep *lacks* to them.
+# the second line is the difference of what AnySleep *lacks* to them. Below, AnySleep against
+# who stages the same nights, paired by person.
 
 
 # %%
+def counts_of(record, label):
+    """Confusion matrices (P, 5, 5) of the persons of a record."""
+    arrays = results.predictions(record)
+    return statistics.confusions_by_person(
+        arrays["truth"], arrays[label], arrays["person"]
+    )
+
+
 def lacking(counts):
     """Macro F1 of the true states minus AnySleep's, of counts (..., 2, 5, 5)."""
     f1 = metrics.macro_f1(counts)
@@ -272,25 +283,30 @@ def points(difference):
     )
 
 
-counts = {name: pooled[name].confusions(system.label) for name in parts}
-loss = statistics.difference(metrics.macro_f1, *counts.values())
-print("known minus strange:", points(loss))
-if kind == "simulated":
-    both = [
-        np.stack([c, pooled[name].confusions(limits.TRUTH.label)], axis=1)
-        for name, c in counts.items()
-    ]
-    print(
-        "lacking to the true states, strange minus known:",
-        points(statistics.difference(lacking, *both[::-1])),
-    )
-for name in parts:
-    f1 = {row["system"]: row["macro_f1"] for row in records[name]["rows"]}
-    print(f"{name}:")
-    for s in systems[2:]:  # without chance
+def compare(records):
+    """Known with strange laboratories, and AnySleep with who stages the same nights."""
+    own = [counts_of(record, system.label) for record in records]
+    loss = statistics.difference(metrics.macro_f1, *own)
+    print("known minus strange:", points(loss))
+    if kind == "simulated":
+        both = [
+            np.stack([counts, counts_of(r, limits.TRUTH.label)], axis=1)
+            for counts, r in zip(own, records, strict=True)
+        ]
         print(
-            f"  {100 * (f1[system.label] - f1[s.label]):+.1f} against {s.label}"
+            "lacking to the true states, strange minus known:",
+            points(statistics.difference(lacking, *both[::-1])),
         )
+    for name, counts, record in zip(parts, own, records, strict=True):
+        print(f"{name}, against")
+        for s in systems[2:]:  # without chance
+            gain = statistics.paired_difference(
+                metrics.macro_f1, counts, counts_of(record, s.label)
+            )
+            print(f"  {s.label}: {points(gain)}")
+
+
+compare(list(records.values()))
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(1.15 * plotting.WIDTH, 3.6))
@@ -298,6 +314,36 @@ for axis, name in zip(axes, parts, strict=True):
     counts = pooled[name].confusions(system.label).sum(0)
     plotting.confusion_matrix(counts, axis, f"{name} ({kind})")
 plt.show()
+
+# %% [markdown]
+# ## More persons
+#
+# A few persons of each cohort are few, and who they are decides a lot: their intervals say how
+# much. So the same weights were tested once more, on more persons of the same twins whom they had
+# never seen. This takes too long for each making of the book; the records come with it, and
+# `sleeplib run training_across_cohorts --set persons=18 test_persons=6` makes them again.
+
+# %%
+committed = {
+    name: results.load(path)
+    for name in parts
+    for path in results.committed_folder().glob(
+        f"anysleep-in-{protocol.slug(name)}-*-twins.json"
+    )
+}
+fitting = [
+    record
+    for record in committed.values()
+    if record["parameters"]["sha256"] == card["sha256"]
+]
+if len(fitting) < len(parts):
+    print("These are other weights; for them there are no such records.")
+else:
+    for name, record in committed.items():
+        told = f"{record['data']['persons']} simulated persons, {record['data']['recordings']} nights"
+        print(f"{name}: {told}")
+        display(results.table(record, results.HEADLINE))
+    compare(fitting)
 
 # %% [markdown]
 # ## What not to read from it
