@@ -114,12 +114,13 @@ def _claim(manifest: Manifest, folder: Path, preparation: Preparation, ids: set[
     remedy = "name another folder with --out, or pass --force to replace them"
     for name, value in json.loads(json.dumps(asdict(preparation))).items():
         if settings.get(name) != value:
-            told = f"prepared with {name} {settings.get(name)}, and {value} is asked for"
-            raise SleeplibError(f"{folder}: its nights were {told}; {remedy}")
+            theirs, ours = ("every EEG and EOG" if x is None else x for x in (settings.get(name), value))
+            told = f"its nights were prepared with {name} {theirs}, and {ours} is asked for"
+            raise SleeplibError(f"{folder}: {told}; {remedy}")
     if more:
         some = ", ".join(more[:3])
         raise SleeplibError(
-            f"{folder}: {len(more)} of its nights are not among these {len(ids)}, such as {some}; {remedy}"
+            f"{folder}: {len(more)} of its nights would go, which are not among these {len(ids)}: {some}; {remedy}"
         )
 
 

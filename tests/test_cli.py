@@ -489,8 +489,12 @@ def test_a_store_and_a_split_are_written_over_by_force_only(road, tmp_path, caps
     assert call(*prepare, "--limit", 4) == 0
     index = (tmp_path / "store/index.json").read_bytes()
     capsys.readouterr()
-    assert "prepared with montage " in fails(capsys, *prepare, "--for", "anysleep")
-    assert "1 of its nights are not among these 3" in fails(capsys, *prepare, "--limit", 3)
+    assert ", and every EEG and EOG is asked for; name another folder with --out, or" in fails(
+        capsys, *prepare, "--for", "anysleep"
+    )
+    assert "1 of its nights would go, which are not among these 3: embedded-004; name" in fails(
+        capsys, *prepare, "--limit", 3
+    )
     assert (tmp_path / "store/index.json").read_bytes() == index
     out = tmp_path / "split.json"
     split = ["split", tmp_path / "store", "--out", out]

@@ -359,7 +359,10 @@ def test_a_store_gives_way_only_where_it_may(root):
     for changes, told in (
         ({"rate": 50.0}, r"prepared with rate 100.0, and 50.0 is asked for; name another folder .* --force"),
         ({"montage": {"EEG": "E1"}}, "prepared with montage .*C4.*, and {'EEG': 'E1'} is asked for"),
-        ({"limit": 1}, "2 of its nights are not among these 1, such as p1-b, p2-a; name another folder"),
+        (
+            {"limit": 1},
+            "2 of its nights would go, which are not among these 1: p1-b, p2-a; name another folder",
+        ),
     ):
         with pytest.raises(SleeplibError, match=told):
             prepare(MANIFEST, root / "files", root / "store", progress=False, replace=False, **changes)
