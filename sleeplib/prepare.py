@@ -118,7 +118,7 @@ def _claim(manifest: Manifest, folder: Path, preparation: Preparation, ids: set[
             told = f"its nights were prepared with {name} {theirs}, and {ours} is asked for"
             raise SleeplibError(f"{folder}: {told}; {remedy}")
     if more:
-        some = ", ".join(more[:3])
+        some = ", ".join(more[:3]) + (f" and {len(more) - 3} others" if len(more) > 3 else "")
         raise SleeplibError(
             f"{folder}: {len(more)} of its nights would go, which are not among these {len(ids)}: {some}; {remedy}"
         )
