@@ -173,8 +173,11 @@ for name, (stores, which, predictions) in parts.items():
         row | {"network": s.network}
         for row, s in zip(pooled[name].rows(systems), systems, strict=True)
     ]
+    persons_there = sum(
+        len(set(s.persons[w])) for s, w in zip(stores, which, strict=True)
+    )
     records[name] = across.record_of_sites(
-        f"AnySleep in {name}, {len(np.unique(pooled[name].person))} persons: all channels",
+        f"AnySleep in {name}, {persons_there} persons: all channels",
         stores,
         which,
         rows,
