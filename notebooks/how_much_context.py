@@ -118,7 +118,7 @@ suite.sizes(record)
 models = rows[: len(lengths)]
 figure, axes = plt.subplots(1, 3, figsize=(1.4 * plotting.WIDTH, 3.0))
 value, low, high = (
-    100 * np.array([row[f"accuracy{end}"] for row in models])
+    100 * np.array([row[f"accuracy{end}"] for row in models], float)
     for end in ("", "_low", "_high")
 )
 axes[0].errorbar(

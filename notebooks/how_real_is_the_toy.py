@@ -111,11 +111,15 @@ def judge(what, goal, measured, met, real=""):
 
 
 def cells(score):
-    """Metrics with their 95 % intervals by person, for a table."""
-    return {
-        what: f"{k * score[name]:.{d}f} ({k * score[name + '_low']:.{d}f}-{k * score[name + '_high']:.{d}f})"
-        for name, (what, k, d) in results.METRICS.items()
-    }
+    """Metrics with their 95 % intervals by person, for a table; one person has none."""
+    found = {}
+    for name, (what, k, d) in results.METRICS.items():
+        ends = (score[name + "_low"], score[name + "_high"])
+        told = "" if None in ends else " ({:.{d}f}-{:.{d}f})"
+        found[what] = f"{k * score[name]:.{d}f}" + told.format(
+            *(k * end for end in ends if end is not None), d=d
+        )
+    return found
 
 
 def parallel(function, items):

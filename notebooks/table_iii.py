@@ -111,7 +111,7 @@ for depth, marker in ((1, "o"), (2, "s")):
         if s.settings.get("depth", 1) == depth and s.role == "model"
     ]
     value, low, high = (
-        100 * np.array([row[f"accuracy{end}"] for row in line])
+        100 * np.array([row[f"accuracy{end}"] for row in line], float)
         for end in ("", "_low", "_high")
     )
     axis.errorbar(

@@ -47,6 +47,7 @@ def _time_axis(ax, n: int, epoch_seconds: float, start=None) -> np.ndarray:
     ax.xaxis.set_major_locator(HourLocator(interval=1 + int(n * epoch_seconds / 3600 // 12)))
     ax.xaxis.set_major_formatter(DateFormatter("%H:%M"))
     ax.set_xlabel("clock time")
+    start = start.replace(tzinfo=None)  # the clock on the wall; matplotlib would show UTC
     first, last = date2num(start), date2num(start + timedelta(seconds=n * epoch_seconds))
     return np.linspace(first, last, n + 1)
 
@@ -276,11 +277,9 @@ def intervals(rows: list[dict], metric: str = "accuracy", ax=None):
     ax = _axes(ax, 0.4 * len(rows) + 0.8)
     grey = {"model": "#0072B2", "baseline": "#888888", "chance": "#BBBBBB", "limit": "#009E73"}
     for y, row in enumerate(rows):
-        low, high = row[f"{metric}_low"], row[f"{metric}_high"]
-        ax.plot(
-            [100 * low, 100 * high], [-y, -y], lw=3, color=grey[row["role"]], solid_capstyle="butt", alpha=0.5
-        )
-        ax.plot(100 * row[metric], -y, "o", ms=5, color=grey[row["role"]])
+        value, *bounds = 100 * np.array([row[metric], row[f"{metric}_low"], row[f"{metric}_high"]], float)
+        ax.plot(bounds, [-y, -y], lw=3, color=grey[row["role"]], solid_capstyle="butt", alpha=0.5)
+        ax.plot(value, -y, "o", ms=5, color=grey[row["role"]])
     ax.set(
         yticks=-np.arange(len(rows)),
         yticklabels=[row["system"] for row in rows],

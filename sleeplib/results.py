@@ -195,7 +195,7 @@ def load(path) -> dict:
     try:
         record = json.loads(path.read_text())
         problem = _problem(record)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:  # TypeError: a value of a row is of another kind
         problem = str(error)
     if problem:
         raise SleeplibError(
@@ -309,9 +309,9 @@ def frame(lines: dict, columns: list[str], name: str = "System"):
 
 
 def interval(value, low, high, decimals: int = 1) -> str:
-    """A fraction and the bounds of its interval as percent, in a cell of a table; empty where it is not known."""
-    if np.isnan(value):
-        return ""
+    """A fraction and the bounds of its interval, if there is one, as percent in a cell; empty where it is not known."""
+    if np.isnan(value) or np.isnan(low):
+        return "" if np.isnan(value) else f"{100 * value:.{decimals}f}"
     return f"{100 * value:.{decimals}f} ({100 * low:.{decimals}f},\u00a0{100 * high:.{decimals}f})"
 
 

@@ -42,7 +42,8 @@ class Staged:
     attention : array (K, C) or None
         Mean weight of each channel in windows of `attention_seconds`.
     spectrum : array (N, F) or None
-        Power of `spectrum_channel` in dB (re 1 uV^2/Hz), the median of each epoch, at `hertz` (F,).
+        Power of `spectrum_channel` in dB, the median of each epoch, at `hertz` (F,); re 1 uV^2/Hz if `spectrum_unit`
+        is "uV", re nothing that is known if it is another.
     unscored : array (N,) bool or None
         Epochs without a stage, as the recorder was off; nobody knows their posteriors, which are equal.
     arousal_seconds : float or None
@@ -66,6 +67,7 @@ class Staged:
     spectrum: np.ndarray | None = None
     hertz: np.ndarray | None = None
     spectrum_channel: str = ""
+    spectrum_unit: str = "uV"
     unscored: np.ndarray | None = None
     arousal_seconds: float | None = None
 

@@ -283,7 +283,7 @@ def yasa():
 
 def test_yasa_reads_its_codes(tmp_path, yasa):
     path = export.yasa(NIGHT, tmp_path / "h.txt")
-    codes = np.loadtxt(path).astype(int)
+    codes = np.loadtxt(path, int, ndmin=1)
     theirs = yasa.Hypnogram.from_integers(codes)
     assert codes.tolist() == NIGHT.hypnogram.stages.tolist() == theirs.as_int().tolist()
     words = yasa.Hypnogram(_table(export.csv(NIGHT, tmp_path / "h.csv")).stage)
@@ -521,3 +521,22 @@ def test_unknown_formats_and_hostile_names_are_refused(tmp_path):
         with pytest.raises(SleeplibError, match="the id cannot name a file"):
             export.write(replace(NIGHT, id=name), tmp_path)
     assert not any(tmp_path.iterdir())
+
+
+def test_epochs_without_a_stage_have_no_probabilities_and_no_confidence(tmp_path):
+    unscored = np.ones(len(NIGHT.posteriors), bool)
+    table = _table(export.csv(replace(NIGHT, unscored=unscored), tmp_path / "h.csv"))
+    assert table[COLUMNS[3:]].isna().all(axis=None)
+    row = export.summary_table([replace(NIGHT, unscored=unscored)])
+    assert np.isnan(row.confidence[0]) and row.confidence.dtype == float
+
+
+def test_a_name_that_is_no_utf_8_costs_no_table(tmp_path):
+    path = export.summary([replace(NIGHT, id="M\udcfcller")], tmp_path / "s.csv")
+    assert "M\\udcfcller" in path.read_text()
+
+
+@pytest.mark.parametrize("id, entities", [("sub-01_eeg", "sub-01"), ("sub-01_night", "sub-01_night")])
+def test_only_suffixes_of_bids_are_left_away(tmp_path, id, entities):
+    paths = export.targets(replace(NIGHT, id=id), tmp_path, ["bids"])
+    assert paths["bids"].name == f"{entities}_desc-sleeplib_events.tsv"

@@ -1,6 +1,6 @@
 """Pictures: what is drawn is what was given, and the palette keeps its promises."""
 
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -144,3 +144,22 @@ def test_events_are_marked_where_they_are():
     shade = axis.patches[0].get_extents().transformed(axis.transData.inverted())
     assert (shade.x0, shade.x1) == pytest.approx((10, 15))
     assert any(list(line.get_xdata()) == [20.0, 32.0] for line in axis.lines)
+
+
+def test_clock_time_is_that_on_the_wall():
+    zone = timezone(timedelta(hours=2))
+    starts = [datetime(2024, 1, 1, 23, tzinfo=z) for z in (None, zone)]
+    ticks = []
+    for start in starts:
+        ax = plotting.hypnogram(np.zeros(960, int), start=start)
+        ax.figure.canvas.draw()
+        ticks.append([label.get_text() for label in ax.get_xticklabels()])
+    assert ticks[0] == ticks[1] and "23:00" in ticks[0]
+
+
+def test_rows_without_an_interval_are_drawn_without():
+    ax = plotting.intervals([
+        {"system": "a", "role": "model", "accuracy": 0.8, "accuracy_low": None, "accuracy_high": None},
+        {"system": "b", "role": "chance", "accuracy": None, "accuracy_low": None, "accuracy_high": None},
+    ])  # fmt: skip
+    assert [float(line.get_xdata()[0]) for line in ax.lines[1:2]] == [80.0]

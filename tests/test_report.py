@@ -610,3 +610,20 @@ def test_nothing_overlaps_in_print(browser, tmp_path):
     path.write_text(text.replace("</body>", PROBE))
     found = probed(browser(path, "--window-size=718,1054", "--dump-dom")[0])
     assert found["window"] == 718 and not found["over"] and not found["cut"] and found["height"] < 1054
+
+
+def test_gaps_are_neither_doubt_nor_stages():
+    unscored = np.arange(960) < 480
+    posteriors = np.tile(np.float32([0.02, 0.02, 0.9, 0.03, 0.03]), (960, 1))
+    posteriors[unscored] = 0.2
+    text = page(night(posteriors=posteriors, unscored=unscored)).replace("\u00a0", " ")
+    assert "Median 90 %; below 50 % in 0 of 480 epochs" in text and "N2 90 %" in text
+    assert '<path class="gap" d="M0 0H480V200H0Z"/>' in svg(text, "hypnodensity")[2]
+    lane = re.search(r'class="lane" d="([^"]*)"', svg(text, "confidence")[2]).group(1)
+    assert (levels(lane, 960)[:480] == 100).all() and (levels(lane, 960)[480:] == 10).all()
+
+
+def test_power_of_an_unknown_unit_is_not_called_microvolts():
+    power = np.random.default_rng(0).normal(size=(960, 129))
+    assert "re 1 µV²/Hz" in svg(page(night(spectrum=power)), "spectrogram")[2]
+    assert "not calibrated" in svg(page(night(spectrum=power, spectrum_unit="AU")), "spectrogram")[2]

@@ -219,3 +219,17 @@ def test_every_number_of_a_committed_record_follows_from_its_predictions(path):
         for key in checked:
             same = row[key] == (pytest.approx(stored[key]) if isinstance(row[key], float) else stored[key])
             assert same, key
+
+
+@pytest.mark.parametrize("change", [{"sensitivity": 5}, {"system": ["a"]}])
+def test_rows_of_another_kind_are_told(folder, change):
+    path = write()
+    record = json.loads(path.read_text())
+    record["rows"][0] |= change
+    path.write_text(json.dumps(record))
+    with pytest.raises(SleeplibError, match=r"no result record, or a damaged one \("):
+        results.load(path)
+
+
+def test_an_interval_that_is_not_known_is_left_away():
+    assert results.interval(0.5, np.nan, np.nan) == "50.0" and results.interval(np.nan, 0, 1) == ""

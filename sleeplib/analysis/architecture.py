@@ -49,7 +49,9 @@ def sleep_statistics(stages, epoch_seconds: float = EPOCH_SECONDS) -> dict[str, 
         "total sleep time": sleep,
         "sleep period": (last - onset) * minutes,
         "sleep efficiency": 100 * _ratio(sleep, bed),
-        "wake after sleep onset": (stages == W)[np.arange(stages.size) > onset].sum() * minutes,
+        "wake after sleep onset": (stages == W)[np.arange(stages.size) > onset].sum() * minutes
+        if sleep
+        else np.nan,
         "sleep latency": onset * minutes,
         "REM latency": (rem - onset) * minutes,
         "awakenings": float(((before > W) & (after == W)).sum()),
@@ -73,12 +75,12 @@ def transition_matrix(nights) -> np.ndarray:
 
 
 def summary(nights, epoch_seconds: float = EPOCH_SECONDS) -> dict[str, tuple[float, float]]:
-    """Mean and standard deviation over nights of each of the `sleep_statistics`, NaN left out."""
+    """Mean and standard deviation over nights of each of the `sleep_statistics`, NaN left out; one night has no SD."""
     reports = [sleep_statistics(night, epoch_seconds) for night in nights]
     table = {name: np.array([report[name] for report in reports]) for name in reports[0]}
     known = {name: values[np.isfinite(values)] for name, values in table.items()}
     return {
-        name: (float(v.mean()), float(v.std(ddof=1))) if v.size > 1 else (np.nan, np.nan)
+        name: (float(v.mean()) if v.size else np.nan, float(v.std(ddof=1)) if v.size > 1 else np.nan)
         for name, v in known.items()
     }
 

@@ -118,7 +118,7 @@ def kappa(c: np.ndarray) -> np.ndarray:
     """Cohen's kappa: (observed - expected agreement) / (1 - expected), expected from the two marginals (Cohen 1960)."""
     total = c.sum((-2, -1))
     observed = accuracy(c)
-    expected = _ratio((c.sum(-1) * c.sum(-2)).sum(-1), np.square(total.astype(float)))
+    expected = _ratio((c.sum(-1).astype(float) * c.sum(-2)).sum(-1), np.square(total.astype(float)))
     return _ratio(observed - expected, 1 - expected)
 
 

@@ -165,6 +165,7 @@ def transitions(
         )
     state, stages, size = np.asarray(state), np.asarray(stages), piece(rate, per_epoch)
     state = state[: len(stages) * size]
+    stages = stages[: -(-len(state) // size)]
     at, before, after, shorter = _boundaries(state)
     theirs, *sides, _ = _boundaries(stages)
     long = shorter >= least * rate

@@ -55,25 +55,33 @@ def by_stage(values: list[np.ndarray], stages: list[np.ndarray]) -> dict[str, np
     -------
     dict of arrays (5, D)
         `mean` of the nights' means; `between`, standard deviation of the nights' means; `within`, mean of the nights'
-        standard deviations over epochs. A night without at least five epochs of a stage does not count for it.
+        standard deviations over epochs. A night without at least five epochs of a stage does not count for it; NaN
+        where there are not enough nights.
     """
+    nowhere = np.full(values[0].shape[1], np.nan)
     parts = [
         [x[s == k] for x, s in zip(values, stages, strict=True) if (s == k).sum() >= 5]
         for k in range(len(STAGES))
     ]
     means = [np.array([x.mean(axis=0) for x in part]) for part in parts]
+    spreads = [np.array([x.std(axis=0) for x in part]) for part in parts]
     return {
-        "mean": np.array([m.mean(axis=0) for m in means]),
-        "between": np.array([m.std(axis=0, ddof=1) for m in means]),
-        "within": np.array([np.mean([x.std(axis=0) for x in part], axis=0) for part in parts]),
+        "mean": np.array([m.mean(axis=0) if len(m) else nowhere for m in means]),
+        "between": np.array([m.std(axis=0, ddof=1) if len(m) > 1 else nowhere for m in means]),
+        "within": np.array([s.mean(axis=0) if len(s) else nowhere for s in spreads]),
     }
 
 
 def typical(epochs: np.ndarray, stages: np.ndarray, rate: float) -> np.ndarray:
-    """Of each stage the epoch whose band powers lie nearest to the stage's median, (5, S): examples nobody picked."""
+    """Of each stage the epoch whose band powers lie nearest to the stage's median, (5, S): examples nobody picked.
+
+    NaN for a stage that does not occur.
+    """
     power = bands(epochs, rate)
     return np.stack([_nearest(epochs[stages == k], power[stages == k]) for k in range(len(STAGES))])
 
 
 def _nearest(epochs, power) -> np.ndarray:
+    if not len(epochs):
+        return np.full(epochs.shape[1], np.nan)
     return epochs[np.abs(power - np.median(power, axis=0)).sum(axis=1).argmin()]

@@ -41,7 +41,7 @@ def bootstrap_by_person(metric, confusions: np.ndarray, n: int = 2000, level: fl
     """
     weights = resamples_by_person(len(confusions), n, seed)
     resampled = metric(np.einsum("np,p...->n...", weights, confusions))
-    low, high = _interval(resampled, level)
+    low, high = _interval(resampled, level, len(confusions))
     return metric(confusions.sum(0)), low, high
 
 
@@ -60,7 +60,7 @@ def paired_difference(
     resampled = metric(np.einsum("np,p...->n...", weights, first)) - metric(
         np.einsum("np,p...->n...", weights, second)
     )
-    low, high = _interval(resampled, level)
+    low, high = _interval(resampled, level, len(first))
     return metric(first.sum(0)) - metric(second.sum(0)), low, high
 
 
@@ -77,7 +77,7 @@ def difference(
         metric(np.einsum("np,p...->n...", resamples_by_person(len(c), n, seed + k), c))
         for k, c in enumerate((first, second))
     ]
-    low, high = _interval(drawn[0] - drawn[1], level)
+    low, high = _interval(drawn[0] - drawn[1], level, min(len(first), len(second)))
     return metric(first.sum(0)) - metric(second.sum(0)), low, high
 
 
@@ -95,17 +95,27 @@ def by_person(values, person) -> np.ndarray:
     values, people = np.asarray(values, float), np.unique(person, return_inverse=True)
     rows = [values[people[1] == p] for p in range(len(people[0]))]
     counted = [np.isfinite(x).sum(0) for x in rows]
-    sums = [np.nansum(x, axis=0) for x in rows]
+    sums = [np.where(np.isfinite(x), x, 0).sum(0) for x in rows]
     return np.stack(
         [np.where(n > 0, s / np.maximum(n, 1), np.nan) for s, n in zip(sums, counted, strict=True)]
     )
 
 
 def mean_of_persons(values: np.ndarray, n: int = 2000, level: float = 0.95, seed: int = 0):
-    """Mean `(...)` of the values `(P, ...)` of P persons, and the bounds of its percentile interval over persons."""
-    weights = resamples_by_person(len(values), n, seed) / len(values)
-    low, high = _interval(np.einsum("np,p...->n...", weights, values), level)
-    return values.mean(0), low, high
+    """Mean `(...)` of the values `(P, ...)` of P persons, and the bounds of its percentile interval over persons.
+
+    Persons without a value (NaN) are left out of it.
+    """
+    known, values = np.isfinite(values), np.nan_to_num(np.asarray(values, float), posinf=0, neginf=0)
+    weights = resamples_by_person(len(values), n, seed)
+    sums, counts = (np.einsum("np,p...->n...", weights, x) for x in (values, known))
+    low, high = _interval(_mean(sums, counts), level, known.sum(0))
+    return _mean(values.sum(0), known.sum(0)), low, high
+
+
+def _mean(sums, counts):
+    """Sums over counts; NaN where nothing was counted."""
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)[()]
 
 
 def sign_flips(differences, alternative: str = "greater", n: int = 9999, seed: int = 0) -> np.ndarray:
@@ -113,9 +123,15 @@ def sign_flips(differences, alternative: str = "greater", n: int = 9999, seed: i
 
     If two systems are equally good, each person's difference could as well have had the other sign. All signs are
     tried where there are at most `n` combinations, else `n` random ones. P persons give no p below 2^-P, `n` random
-    combinations none below 1 / (n + 1) (`least_p`); one person gives none, NaN.
+    combinations none below 1 / (n + 1) (`least_p`); one person gives none, NaN. Persons without a difference (NaN) are
+    left out, column by column.
     """
     differences = np.asarray(differences, float)
+    known = np.isfinite(differences)
+    if not known.all():
+        columns = zip(differences.reshape(len(known), -1).T, known.reshape(len(known), -1).T, strict=True)
+        found = [sign_flips(column[there], alternative, n, seed) for column, there in columns]
+        return np.reshape(found, differences.shape[1:])
     if len(differences) < 2:
         return np.full(differences.shape[1:], np.nan)
     rng = np.random.default_rng(seed)
@@ -151,12 +167,15 @@ def _number(value) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-def _interval(resampled: np.ndarray, level: float) -> np.ndarray:
-    """Percentile bounds `(2, ...)` over the first axis; resamples in which the number is not defined are left out."""
-    if np.isnan(resampled).all():
-        return np.full((2, *resampled.shape[1:]), np.nan)
-    tail = (1 - level) / 2
-    return np.nanquantile(resampled, [tail, 1 - tail], axis=0)
+def _interval(resampled: np.ndarray, level: float, persons) -> np.ndarray:
+    """Percentile bounds `(2, ...)` over the first axis; resamples in which the number is not defined are left out.
+
+    One person gives none, NaN: nobody knows from them how much persons differ.
+    """
+    tail, bounds = (1 - level) / 2, np.full((2, *resampled.shape[1:]), np.nan)
+    if not np.isnan(resampled).all():
+        bounds = np.nanquantile(resampled, [tail, 1 - tail], axis=0)
+    return np.where(np.asarray(persons) > 1, bounds, np.nan)
 
 
 def score(truth, predicted, person, recording=None, seed: int = 0) -> dict:

@@ -61,7 +61,7 @@ def targets(night: Staged, folder: str | Path, formats: Collection[str] = ("edf"
         raise SleeplibError(f"night {night.id!r}: the id cannot name a file; choose another")
     paths = {name: Path(folder) / (night.id + FORMATS[name].ending) for name in formats}
     if "bids" in paths and night.id.startswith("sub-"):
-        entities = re.sub("_[a-z]+$", "", night.id)  # without the suffix: eeg, ieeg
+        entities = re.sub("_(eeg|ieeg|meg|nirs)$", "", night.id)  # BIDS' suffixes of such files
         paths["bids"] = Path(folder) / f"{entities}_desc-sleeplib_events.tsv"
     return paths
 

@@ -90,6 +90,9 @@ def epochs(hypnogram: Hypnogram, posteriors: np.ndarray | None = None):
         "duration": hypnogram.epoch_seconds,
         "stage": NAMES[hypnogram.stages],
     }
-    if posteriors is not None:
-        columns |= dict(zip(PROBABILITIES, np.round(np.asarray(posteriors, float), DECIMALS).T, strict=True))
+    if posteriors is not None:  # an epoch without a stage has no probabilities
+        shares = np.where(
+            hypnogram.scored[:, None], np.round(np.asarray(posteriors, float), DECIMALS), np.nan
+        )
+        columns |= dict(zip(PROBABILITIES, shares.T, strict=True))
     return pd.DataFrame(columns)

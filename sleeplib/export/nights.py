@@ -168,7 +168,7 @@ def _yasa_codes(night: Staged) -> np.ndarray:
 
 
 def yasa(night: Staged, path: str | Path, force: bool = False) -> Path:
-    """Write what YASA reads with `Hypnogram.from_integers(np.loadtxt(path).astype(int))`: a code per line and epoch.
+    """Write what YASA reads with `Hypnogram.from_integers(np.loadtxt(path, int, ndmin=1))`: a code per line and epoch.
 
     0 W, 1 N1, 2 N2, 3 N3, 4 REM, -2 unscored. The first line is the first epoch that was staged: if that is not the
     start of the recording, crop the data to it, or use `yasa_json`, which YASA places by the clock.

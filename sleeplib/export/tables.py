@@ -61,7 +61,7 @@ def _row(night: Staged) -> dict:
         "simulated": night.network.get("simulated"),
         "begins": night.begins,
         "channels": len(night.channels),
-        "confidence": float(night.posteriors[staged].max(axis=1).mean()) if staged.any() else None,
+        "confidence": float(night.posteriors[staged].max(axis=1).mean()) if staged.any() else float("nan"),
         **{_column(name, statistic.unit): statistic.value for name, statistic in _statistics(night).items()},
     }
 
@@ -82,5 +82,7 @@ def _write(table, path: str | Path, force: bool) -> Path:
     numbers = table.select_dtypes("float").round(DECIMALS)
     table = table.assign(**numbers)
     with writing(path, force=force) as (part,):
-        table.to_csv(part, sep=_SEPARATORS[path.suffix.lower()], index=False, na_rep="n/a")
+        table.to_csv(
+            part, sep=_SEPARATORS[path.suffix.lower()], index=False, na_rep="n/a", errors="backslashreplace"
+        )
     return path

@@ -165,6 +165,7 @@ def _fine(night: Staged) -> dict | None:
 
 def _hypnodensity(night: Staged) -> dict:
     order = sorted(STAGES, key=LEVEL.get)  # from the floor up
+    known = night.hypnogram.scored
     top = np.cumsum(np.nan_to_num(night.posteriors)[:, [STAGES.index(name) for name in order]], axis=1)
     top = 200 - np.rint(200 * np.clip(top, 0, 1)).astype(int)
     areas = [f"M0 0H{len(top)}V200H0Z"] + [_area(top[:, i], 200) for i in (3, 2, 1, 0)]
@@ -173,7 +174,10 @@ def _hypnodensity(night: Staged) -> dict:
         for area, name in zip(areas, reversed(order), strict=True)
     )
     stripes = "".join(_stripes(name, len(top)) for name in _STRIPES)
-    mean = np.nan_to_num(night.posteriors).mean(0)
+    first, stop, kept = _runs(known)
+    gaps = "".join(f"M{a} 0H{b}V200H{a}Z" for a, b, k in zip(first, stop, kept, strict=True) if not k)
+    paths += f'<path class="gap" d="{gaps}"/>' if gaps else ""
+    mean = np.nan_to_num(night.posteriors[known]).mean(0) if known.any() else np.zeros(len(STAGES))
     says = "Stages' mean probabilities: " + ", ".join(
         f"{name} {per_cent(mean[STAGES.index(name)])}" for name in LEVEL
     )
@@ -222,7 +226,12 @@ def _spectrogram(night: Staged) -> dict | None:
         if bottom <= f <= top + half
     ]
     where = f" of {short(night.spectrum_channel, 24)}" if night.spectrum_channel else ""
-    title = f"Spectrogram{where}: dark {low:.0f} dB to light {high:.0f} dB (re 1 µV²/Hz)"
+    unit = (
+        "re 1 µV²/Hz"
+        if night.spectrum_unit == "uV"
+        else "not calibrated: the file tells no unit that is known"
+    )
+    title = f"Spectrogram{where}: dark {low:.0f} dB to light {high:.0f} dB ({unit})"
     return _row("spectrogram", title, f"Up to {hertz[shown[-1]]:.0f} Hz", 124, 62, 100, body, labels)
 
 
@@ -281,9 +290,15 @@ def _attention(night: Staged) -> dict | None:
 
 
 def _confidence(night: Staged) -> dict:
-    best = np.clip(np.nan_to_num(night.posteriors.max(1)), 0, 1)
+    known = night.hypnogram.scored
+    best = np.where(known, np.clip(np.nan_to_num(night.posteriors.max(1)), 0, 1), 0)
     body = f'<path class="lane" d="{_area(100 - percent(best), 100)}"/>'
-    says = f"Median {per_cent(np.median(best))}; below 50 % in {(best < 0.5).sum()} of {len(best)} epochs"
+    unsure, n = int((best[known] < 0.5).sum()), int(known.sum())
+    says = (
+        f"Median {per_cent(np.median(best[known]))}; below 50 % in {unsure} of {n} epochs"
+        if n
+        else "No stage"
+    )
     labels = [(100 - p, f"{p} %", "") for p in (0, 50, 100)]
     title = f"Confidence: probability of the stage that was chosen. {says}"
     return _row("confidence", title, says, 56, 28, 100, body, labels)

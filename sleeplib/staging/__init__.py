@@ -126,7 +126,7 @@ def _by_night_network(
         faults={row.shown.name: row.faults for row in found if row.faults},
         attention=attention, attention_seconds=WINDOW * EPOCH_SECONDS,
         unscored=unscored if unscored.any() else None,
-        **_drawn(used, unscored),
+        **_drawn(used, unscored, header),
     )  # fmt: skip
 
 
@@ -154,7 +154,7 @@ def _signals(
     return x, [row for row in bare if row.shown.labels in labels], bare
 
 
-def _drawn(used: list[Row], unscored: np.ndarray) -> dict:
+def _drawn(used: list[Row], unscored: np.ndarray, header: Header) -> dict:
     """The spectrum that shows most, the last that was looked for, as `Staged` has it; empty if there is none."""
     row = next((row for row in reversed(used) if row.spectrum is not None), None)
     if row is None:
@@ -165,6 +165,7 @@ def _drawn(used: list[Row], unscored: np.ndarray) -> dict:
         "spectrum": spectrum,
         "hertz": np.arange(spectrum.shape[1]) / 2,
         "spectrum_channel": row.shown.name,
+        "spectrum_unit": header.units[header.channels.index(row.shown.labels[0])],
     }
 
 

@@ -85,7 +85,9 @@ def test_summary_leaves_out_what_a_night_does_not_have():
     dreamless = np.where(NIGHT == REM, N2, NIGHT)
     table = architecture.summary([NIGHT, dreamless, np.r_[NIGHT, np.int8([N3])], dreamless])
     assert table["REM latency"] == (4.0, 0.0)
-    assert np.isnan(table["bout N3"]).all()  # one night is no spread
+    assert table["bout N3"][0] == 0.5 and np.isnan(table["bout N3"][1])  # one night is no spread
+    awake = architecture.sleep_statistics([W] * 10)
+    assert np.isnan([awake["wake after sleep onset"], awake["sleep latency"]]).all()
     shares = [architecture.sleep_statistics(night)["share N3"] for night in (NIGHT, dreamless)]
     assert shares == [0, 0]
     assert table["share N2"][0] == pytest.approx(np.mean([50, 80, 500 / 11, 80]))

@@ -133,3 +133,8 @@ def test_distance_to_a_transition_equals_a_plain_search(rows):
     for i, found in enumerate(metrics.distance_to_transition(truth, night)):
         near = [abs(i - j) for j in np.flatnonzero(at) if night[j] == night[i]]
         assert found == min(near, default=np.inf)
+
+
+def test_kappa_of_billions_of_samples():
+    counts = np.array([[10**9, 10**8], [0, 3 * 10**9]])
+    assert metrics.kappa(counts) == pytest.approx(metrics.kappa(counts / 1e6))

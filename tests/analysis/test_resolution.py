@@ -210,3 +210,10 @@ def test_bad_input():
             resolution.at_resolution(np.zeros(9), 128, per_epoch)
     with pytest.raises(SleeplibError, match="window 0 s"):
         resolution.transitions(np.zeros(60), np.zeros(1), RATE, 1, window=0)
+
+
+def test_predictions_beyond_the_truth_do_not_count():
+    state = np.repeat([W, N2], 120).astype(np.int8)  # 120 s
+    whole = resolution.transitions(state, [W, W, N2, N2], RATE, 1)
+    longer = resolution.transitions(state, [W, W, N2, N2, W, N2, W], RATE, 1)
+    assert whole.summary().tolist() == longer.summary().tolist() == [1, 0, 0, 1]

@@ -96,3 +96,13 @@ def test_the_typical_epoch_is_nearest_to_its_stages_median():
     found = spectra.typical(epochs, stages[order], 100.0)
     assert found.shape == (5, 500)
     assert np.allclose(found, 16 * np.array([1, 3, 5, 7, 9])[:, None] * noise)
+
+
+def test_a_stage_that_does_not_occur_has_none():
+    rng = np.random.default_rng(0)
+    stages = np.repeat([0, 1, 2, 4], 10)
+    found = spectra.by_stage([rng.normal(size=(40, 12))], [stages])
+    assert np.isnan(found["mean"][3]).all() and np.isfinite(found["mean"][[0, 1, 2, 4]]).all()
+    assert np.isnan(found["between"]).all(), "one night is no spread"
+    chosen = spectra.typical(rng.normal(size=(40, 3000)), stages, 100.0)
+    assert np.isnan(chosen[3]).all() and np.isfinite(chosen[[0, 1, 2, 4]]).all()

@@ -156,3 +156,33 @@ def test_groups_of_other_persons_are_compared():
     one, other = (statistics.bootstrap_by_person(metrics.accuracy, c) for c in (good, bad))
     width = np.hypot(one[2] - one[1], other[2] - other[1])  # independent: variances add
     assert low < value < high and high - low == pytest.approx(width, rel=0.15)
+
+
+def test_persons_without_a_value_are_left_out():
+    rng = np.random.default_rng(3)
+    values = rng.normal(-0.5, 1, (12, 3))
+    values[4, 1], values[7, 2] = np.nan, np.inf
+    columns = [column[np.isfinite(column)] for column in values.T]
+    for alternative in ("greater", "two-sided"):
+        alone = [statistics.sign_flips(column, alternative) for column in columns]
+        assert np.array_equal(statistics.sign_flips(values, alternative), alone)
+    mean, low, high = statistics.mean_of_persons(values)
+    assert mean == pytest.approx([column.mean() for column in columns])
+    assert (low < mean).all() and (mean < high).all()
+    assert statistics.by_person([1.0, np.inf, 3.0], ["a", "a", "b"]).tolist() == [1.0, 3.0]
+    nobody = np.full((5, 1), np.nan)
+    assert np.isnan([statistics.sign_flips(nobody), *statistics.mean_of_persons(nobody)]).all()
+
+
+def test_one_person_gives_no_interval():
+    counts = np.eye(5)[None] * 9 + 1
+    value, low, high = statistics.bootstrap_by_person(metrics.accuracy, counts)
+    assert value == pytest.approx(50 / 70) and np.isnan([low, high]).all()
+    for found in (
+        statistics.paired_difference(metrics.accuracy, counts, counts),
+        statistics.difference(metrics.accuracy, counts, np.repeat(counts, 3, 0)),
+        statistics.mean_of_persons(np.array([0.7])),
+    ):
+        assert np.isfinite(found[0]) and np.isnan(found[1:]).all()
+    row = statistics.score([0, 1, 2], [0, 1, 1], ["a"] * 3)
+    assert row["accuracy_low"] is None and row["accuracy"] == pytest.approx(2 / 3)
