@@ -341,6 +341,8 @@ def test_gaps_have_no_stage():
     assert "Sleep stage ?" in night.annotations().description
     with pytest.raises(SleeplibError, match="gaps, more than signal"):
         staging.stage(replace(r, gaps=[(0.0, 400.0)]), NETWORK)
+    with pytest.raises(SleeplibError, match="touch all of its 20 epochs; none can be staged"):
+        staging.stage(replace(r, gaps=[(30.0 * i + 5, 2.0) for i in range(20)]), NETWORK)
 
 
 def test_channels_that_tell_nothing_are_left_out():

@@ -36,9 +36,14 @@ def epoch_seconds(durations) -> float:
 
 
 def _scoring(file: EdfFile) -> tuple[Hypnogram | None, list[Event]]:
-    """Stages and other annotations apart."""
+    """Stages and other annotations apart.
+
+    Where stages have the texts of EDF+, a digit or "Movement" is no stage but a marker of another kind.
+    """
     annotations = file.annotations()
-    stages = {text: vocabulary.parse(text) for *_, text in annotations if vocabulary.is_stage(text)}
+    texts = {text for *_, text in annotations if vocabulary.is_stage(text)}
+    full = {text for text in texts if text.strip().lower().startswith(("sleep stage", "movement time"))}
+    stages = {text: vocabulary.parse(text) for text in full or texts}
     scored = [(onset, duration, stages[text]) for onset, duration, text in annotations if text in stages]
     events = [
         Event(text, onset, duration or 0.0) for onset, duration, text in annotations if text not in stages

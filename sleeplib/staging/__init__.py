@@ -108,7 +108,7 @@ def _by_night_network(
     tell_slow(header, shown)
     x, used, found = _signals(night, shown, preparation, begin, stop)
     seen = [row.shown for row in used]
-    unscored = _touched(header.gaps, begin, x.shape[1] // size)
+    unscored = _touched(header, begin, x.shape[1] // size)
     fine = per_epoch if per_epoch >= AROUSALS_AT or not arousals else AROUSALS_AT
     at, attention = posteriors(
         network, x, [d.role for d in seen], sorted({1, per_epoch, fine}), WINDOW * size
@@ -175,12 +175,14 @@ def _arousals(fine: np.ndarray, per_epoch: int, unscored: np.ndarray) -> np.ndar
     return short_wake.detect(stages, per_epoch)
 
 
-def _touched(gaps, begin: float, n: int) -> np.ndarray:
-    """Mask (n,) of the epochs that a gap touches."""
+def _touched(header: Header, begin: float, n: int) -> np.ndarray:
+    """Mask (n,) of the epochs that a gap touches; an error if it is all of them."""
     starts = begin + EPOCH_SECONDS * np.arange(n)
     mask = np.zeros(n, bool)
-    for onset, duration in gaps:
+    for onset, duration in header.gaps:
         mask |= (starts + EPOCH_SECONDS > onset) & (starts < onset + duration)
+    if mask.all():
+        raise SleeplibError(f"{header.id}: gaps of the recording touch all of its {n} epochs; none can be staged")
     return mask
 
 
@@ -205,7 +207,7 @@ def _by_sequences(network, night: Night, channels, begin: float, stop: float) ->
     recording = part(night.read(names), names, begin, stop)
     found = inference.stage(recording, network, montage=montage)
     faults = _faults(recording, header, shown)
-    unscored = _touched(header.gaps, begin, len(found))
+    unscored = _touched(header, begin, len(found))
     found[unscored] = 1 / len(STAGES)
     return Staged(
         header.id, found, network.about, begin, header.start, header.subject, channels=[d.name for d in shown],
