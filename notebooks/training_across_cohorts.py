@@ -321,10 +321,12 @@ plt.show()
 # %% [markdown]
 # ## More persons
 #
-# A few persons of each cohort are few, and who they are decides a lot: their intervals say how
-# much. So the same weights were tested once more, on more persons of the same twins whom they had
-# never seen. This takes too long for each making of the book; the records come with it, and
-# `sleeplib run training_across_cohorts --set persons=18 test_persons=6` makes them again.
+# What was staged above, few persons of each cohort and with the `demo` profile only 3 h of each
+# night, is what can be made anew with each making of the book. Who these persons are decides a lot:
+# their intervals say how much. So the same weights were tested once more, on nights of 6 h, as long as
+# those that they learned from, and on more persons of the same twins whom they had never seen. The records
+# come with the book; `sleeplib run training_across_cohorts --set persons=18 test_persons=6 hours=6`
+# makes them again, in an hour or two.
 
 # %%
 committed = {

@@ -176,6 +176,18 @@ def test_committed_weights_are_those_of_their_budget(name, budget, labels):
         assert not card["git"]["dirty"] and len(card["cohorts"]) == 13
 
 
+@pytest.mark.parametrize(
+    "name, cohorts", [("known", suite.sites.TRAINING), ("strange", suite.sites.HOLD_OUT)]
+)
+def test_the_record_of_more_persons_is_of_the_committed_weights(name, cohorts):
+    (path,) = results.committed_folder().glob(f"anysleep-in-{name}-laboratories-*-persons-twins.json")
+    record = results.load(path)
+    card = weights.load(suite.weights_folder("any-long") / "anysleep-0/anysleep").card
+    assert record["parameters"]["sha256"] == card["sha256"] and record["parameters"]["hours"] == 6
+    assert record["data"]["cohort"] == ", ".join(cohorts) and f"-{record['data']['persons']}-" in path.name
+    assert record["rows"][0]["system"] == "AnySleep" and len(record["rows"]) == 5
+
+
 def test_persons_of_a_hold_out_cohort_are_strangers_too(networks, stores, monkeypatch):
     # The same twin by another way: given as a cohort that nobody was trained on.
     tests = across.test_nights(networks.values(), stores[:1], stores[1:])
