@@ -77,10 +77,13 @@ _PLACE = (
     "|o(?:z|10|[129])|[in]z|cb[12]|afp[12z]|(?:aff|ffc|fft|ftt|fcc|ccp|ttp|cpp|tpp|ppo|poo|oi)(?:z|(?:10|[1-9])h))"
 )
 _EAR, _EYE = "[am][12]", "(?:e-?[12]|[lr]oc)"
-_PAIR = "(?:a1-?a2|a2-?a1|m1-?m2|m2-?m1|[am]1-?2)(?:-?2)?"  # also as "(M1+M2)/2"
+_TWICE = r"(?:2(?!\d))?"  # "C3-A22" is a second C3-A2, "C3-A2 256Hz" is none
+_PAIR = rf"(?:a1-?a2|a2-?a1|m1-?m2|m2-?m1|[am]1-?2)(?:-?{_TWICE})"  # also as "(M1+M2)/2"
 _LINKED = "cler?|ler?|lm|linked-?(?:ears?|mastoids?)?|(?:avg-?)?(?:ears?|mastoids?)"
-_COMMON = "ref[12]?|c?vref|avg|avr|av|average|car|common|gnd|ground|g[12]|pg[12]|org|nose?|(?<=-)[amx]"
-_AGAINST = rf"(?:-?(?P<reference>{_PAIR}|{_EAR}2?|{_PLACE}|{_EYE}|{_LINKED}|{_COMMON}|(?<=-)0[12]))?"
+_COMMON = (
+    r"ref(?:[12](?!\d))?|c?vref|av[gr]?|average|car|common|gnd|ground|g[12]|pg[12]|org|nose?|(?<=-)[amx]"
+)
+_AGAINST = rf"(?:-?(?P<reference>{_PAIR}|{_EAR}{_TWICE}|{_PLACE}|{_EYE}|{_LINKED}|{_COMMON}|(?<=-)0[12]))?"
 # Of devices and programs: "PSG_C3", "DTEEG", "POL C3", "1: C3"; "C3-A2 [uV]", "EEG 200Hz", "ROC-0" (a second ROC).
 _BEFORE = r"(?:\d{1,3}-)?(?:(?:psg|dt|raw|cs|pol|ch|dreem)-?)?"
 _AFTER = r"(?:-?(?:uv|μv|mv)|-v)?(?:-?\d{2,4}hz)?(?:-?(?:raw|filt|filtered))?(?:-\d{1,2})?"
@@ -95,6 +98,7 @@ _GRAMMAR = [  # role, pattern; the first that is the whole label counts
     ("EEG", rf"(?P<electrode>0[12])-?(?P<reference>{_EAR})"),  # "01-A2", typed with a nought
     ("EEG", rf"(?:eeg-?)?(?P<electrode>{_EAR})(?:-?eeg)?(?:-?(?P<reference>{_EAR}|{_LINKED}|{_COMMON}|[cf]p?z))?"),
     ("EEG", rf"(?:eeg-?)?(?P<reference>{_EAR})-(?P<electrode>{_PLACE})"),
+    ("EEG", rf"(?P<electrode>cz)2-(?P<reference>{_EAR})"),  # of DREAMS
     ("EEG", rf"(?:eeg-?)?(?P<electrode>{_PLACE})(?:-?eeg)?{_AGAINST}(?:-?eeg)?"),
     ("EEG", rf"eeg-?(?P<electrode>po2|i[12]){_AGAINST}"),
     ("EEG", rf"(?:(?:left|right)-?)?eeg(?:-?(?:ch|channel))?(?:(?:-?\d{{1,3}})?(?:-?(?:{_CLEAR_SIDE}|{_REGION}|sec"
@@ -154,7 +158,11 @@ _SAME = {"A1": "M1", "A2": "M2", "TP9": "M1", "TP10": "M2", "T3": "T7", "T4": "T
 _SAME |= dict.fromkeys(("CLE", "CLER", "LE", "LER", "LM", "A1+A2"), "M1+M2")
 _RANKS = _words("F3 F4 C3 C4 O1 O2"), _words("Fp1 Fp2 Fz Cz Pz Oz F7 F8 T7 T8 P7 P8 P3 P4")
 
-_VOLTAGE = re.compile(r"(?:[munk?μ]|mc|mk|micro|milli|nano)?-?v(?:olts?)?|[muμ]v\W.*|мкв|мв|в")
+# Microvolts by the prefix of a unit, some in Cyrillic; "?" is a μ that was lost.
+_PREFIXES = dict.fromkeys(("u", "μ", "mc", "mk", "micro", "мк", "?"), 1.0) | {"k": 1e9, "": 1e6}
+_PREFIXES |= {"m": 1e3, "milli": 1e3, "м": 1e3, "n": 1e-3, "nano": 1e-3}
+_VOLTAGE = re.compile(rf"({'|'.join(map(re.escape, _PREFIXES))})(?:-?v(?:olts?)?|в)")
+_SCALE = re.compile(r"[muμ]v\W.*")  # "uV/mm"
 _OTHER_UNITS = _words(
     "ml l lpm mmhg cmh2o mbar hpa kpa pa torr bar c f k lux lx db hz s ms sec min h g mg bpm rpm ohm kohm deg grad cm "
     "mm m percent prozent celsius kelvin"
@@ -171,11 +179,23 @@ def understand(label: str, unit: str = "", rate: float | None = None) -> Channel
 
 def voltage(unit: str) -> bool | None:
     """Whether a unit is one of voltage; `None` where it says nothing."""
-    unit = unicodedata.normalize("NFKD", unit[:LONGEST]).casefold().strip(" \0.[]()")
-    if _VOLTAGE.fullmatch(unit) or (unit.endswith("v") and not unit.isascii()):  # a garbled "µV"
+    if microvolts(unit) or _SCALE.fullmatch(_folded(unit)):
         return True
+    unit = _folded(unit)
     no_voltage = unit in _OTHER_UNITS or any(sign in unit for sign in "%/°")
     return False if no_voltage and unit != "n/a" else None
+
+
+def microvolts(unit: str) -> float | None:
+    """How many microvolts one of `unit` is; `None` where it is no voltage, or one by something else ("uV/mm")."""
+    unit = _folded(unit)
+    if known := _VOLTAGE.fullmatch(unit):
+        return _PREFIXES[known[1]]
+    return 1.0 if unit.endswith("v") and not unit.isascii() else None  # a garbled "µV"
+
+
+def _folded(unit: str) -> str:
+    return unicodedata.normalize("NFKD", unit[:LONGEST]).casefold().strip(" \0.[]()")
 
 
 def _named(label: str, unit: str) -> Channel:
@@ -200,9 +220,8 @@ def _of_two(label: str) -> Channel | None:
     roles = {part.role if part and part.reference else "" for part in parts}
     if len(roles) != 1 or not roles <= SLOWEST.keys():
         return None
-    return Channel(
-        label, *roles, reason="named after two derivations: which electrodes it shows is not known"
-    )
+    why = "named after two derivations: which electrodes it shows is not known"
+    return Channel(label, *roles, reason=why)
 
 
 def _checked(channel: Channel, unit: str, rate: float | None) -> Channel:
@@ -258,6 +277,7 @@ def _by_words(label: str, text: str) -> Channel:
 
 _NUMBERED = re.compile(r"(?:eeg-?)?([a-z])-?(\d{1,3})")
 _CAPS = "abcdefgh"
+_DREAMS = re.compile(r"p(8|18)-([am][12])")
 _HIGHEST = {"a": 2, "e": 2, "m": 2, "c": 6, "f": 10, "o": 10, "p": 10, "t": 10}
 
 
@@ -266,9 +286,16 @@ def channels(source: Header | Recording) -> list[Channel]:
 
     Caps with numbers for names (E1 to E256 of EGI, A1 to B32 of BioSemi) have no eye in E1 and no ear in A1: all are
     EEG. Where a few numbers stand that no 10-20 electrode has (A1 to A12, electrodes in depth), none is believed.
+    P8 beside P18 is an eye, as in DREAMS.
     """
     known = [_named(*each) for each in zip(source.channels, source.units, strict=True)]
-    names = [_NUMBERED.fullmatch(_plain(label)) for label in source.channels]
+    texts = [_plain(label) for label in source.channels]
+    eyes = {i: eye for i, text in enumerate(texts) if (eye := _DREAMS.fullmatch(text))}
+    if {eye[1] for eye in eyes.values()} == {"8", "18"}:
+        for i, eye in eyes.items():
+            place, ear = f"P{eye[1]}", eye[2].upper()
+            known[i] = Channel(source.channels[i], "EOG", place, ear, "an eye: P8 stands beside P18")
+    names = [_NUMBERED.fullmatch(text) for text in texts]
     numbers: dict[str, set[int]] = {}
     for letter, number in (name.groups() for name in names if name):
         numbers.setdefault(letter, set()).add(int(number))
@@ -300,9 +327,8 @@ def derivations(source: Header | Recording, most: int = MOST) -> list[Derivation
     brain = [i for i in usable if known[i].role in SLOWEST and i not in ears]
     formed = {i: _formed(i, ears, known, source) for i in brain}
     first: dict[tuple, int] = {}
-    for i in sorted(
-        brain, key=lambda i: (len(formed[i].labels), i)
-    ):  # what is there already, then differences
+    # What is there already, then differences.
+    for i in sorted(brain, key=lambda i: (len(formed[i].labels), i)):
         first.setdefault(_place(formed[i], known[i]), i)
     kept = _best({i: _rank(known[i]) for i in sorted(first.values()) if known[i].role == "EEG"}, most)
     return [formed[i] for i in sorted(first.values()) if known[i].role == "EOG" or i in kept]
@@ -328,9 +354,8 @@ def _formed(i: int, ears: list[int], known: list[Channel], source: Header | Reco
     """Channel `i` as it stands, or its difference to an ear of the same reference, rate and kind of unit."""
     channel, kind = known[i], voltage(source.units[i])
     fitting = [j for j in ears if (source.rates[j], voltage(source.units[j])) == (source.rates[i], kind)]
-    alike = {
-        _same(known[j].electrode): j for j in reversed(fitting) if known[j].reference == channel.reference
-    }
+    fitting = [j for j in fitting if known[j].reference == channel.reference]
+    alike = {_same(known[j].electrode): j for j in reversed(fitting)}
     if not alike or not channel.electrode or _same(channel.reference) in ("M1", "M2", "M1+M2"):
         return Derivation(channel.label, channel.role, (channel.label,), channel.reason)
     right = channel.role == "EEG" and channel.electrode.rstrip("h")[-1] in "02468"
@@ -356,19 +381,16 @@ def _same(name: str) -> str:
 
 
 def _rank(channel: Channel) -> int:
-    return next(
-        (rank for rank, places in enumerate(_RANKS) if _same(channel.electrode) in places), len(_RANKS)
-    )
+    place = _same(channel.electrode)
+    return next((rank for rank, places in enumerate(_RANKS) if place in places), len(_RANKS))
 
 
 def _best(ranks: dict[int, int], most: int) -> set[int]:
     """At most so many channels: by rank, and spread evenly over the last."""
     best = sorted((i for i in ranks if ranks[i] < len(_RANKS)), key=ranks.get)[:most]
     others, room = [i for i in ranks if ranks[i] == len(_RANKS)], most - len(best)
-    return {
-        *best,
-        *(others if len(others) <= room else (others[k * len(others) // room] for k in range(room))),
-    }
+    spread = others if len(others) <= room else [others[k * len(others) // room] for k in range(room)]
+    return {*best, *spread}
 
 
 def table(source: Header | Recording, most: int = MOST) -> list[Row]:

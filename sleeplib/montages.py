@@ -23,19 +23,18 @@ class Derivation:
 class Montage:
     """What can be derived from the channels of one file, by the `channels` of a cohort's manifest.
 
-    Labels are compared without case and blanks. A difference is formed only if both of its channels are there, have
-    the same rate, and are told apart by the manifest: nothing is replaced silently.
+    Labels are compared as they stand, then without case and blanks. A difference is formed only if both of its channels
+    are there, have the same rate, and are told apart by the manifest: nothing is replaced silently.
     """
 
     def __init__(self, channels: dict, header: Header):
         self.known, self.header = channels, header
-        self.here: dict[str, str] = {}
-        for label in header.channels:
-            self.here.setdefault(_plain(label), label)  # where a label stands twice, the first counts
-        self.rates = dict(zip(reversed(header.channels), reversed(header.rates), strict=True))
-        # An empty channel is none.
+        # Where a label stands twice, the first counts; where that is empty, none.
         samples = dict(zip(reversed(header.channels), reversed(header.samples), strict=True))
-        self.here = {plain: label for plain, label in self.here.items() if samples[label]}
+        self.rates = dict(zip(reversed(header.channels), reversed(header.rates), strict=True))
+        self.exact = {label for label, n in samples.items() if n}
+        first = {_plain(label): label for label in reversed(header.channels)}
+        self.here = {plain: label for plain, label in first.items() if label in self.exact}
 
     def every(self, types=("EEG", "EOG")) -> list[Derivation]:
         """All harmonised channels of these types that the file has what it takes for, in the manifest's order."""
@@ -78,7 +77,12 @@ class Montage:
         return next(filter(None, (self._terms(option, inside) for option in options)), {})
 
     def _terms(self, expression: str, inside: bool) -> dict[str, float]:
-        """The sum of channels that an expression `A` or `A - B` means here; empty where one of them is missing."""
+        """The sum of channels that an expression `A` or `A - B` means here; empty where one of them is missing.
+
+        A label may look like a difference itself, unless the manifest says what goes under its name.
+        """
+        if expression in self.exact and expression not in self.known.get("labels", {}):
+            return {expression: 1.0}
         plus, _, minus = expression.partition(" - ")
         terms = dict(self._single(plus, inside))
         if minus and terms:
@@ -91,8 +95,8 @@ class Montage:
     def _single(self, name: str, inside: bool) -> dict[str, float]:
         name = name.strip()
         for label in (*_list(self.known.get("labels", {}).get(name)), name):
-            if _plain(label) in self.here:
-                return {self.here[_plain(label)]: 1.0}
+            if found := label if label in self.exact else self.here.get(_plain(label)):
+                return {found: 1.0}
         # Roles are made of harmonised channels, harmonised channels of those of the file.
         return {} if inside else self._harmonised(name)
 

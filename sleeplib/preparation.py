@@ -153,7 +153,8 @@ def place(
 
     Whole epochs before the first scored one, and epochs that lie in a gap of the recording, are unscored. Where epochs
     of 30 s are wanted, those of 20 s are widened by 5 s on both sides (SeqSleepNet, section II), and the first and the
-    last are dropped (the authors' code).
+    last are dropped (the authors' code). Epochs of a clock that is up to 0.1 % off (30.002 s, MASS) begin where the
+    scorer's begin.
 
     Parameters
     ----------
@@ -171,13 +172,15 @@ def place(
         If the epochs have another length, or the scored ones are far longer than the signals.
     """
     rate, wanted, own = preparation.rate, preparation.epoch_seconds, hypnogram.epoch_seconds
-    widened = preparation.widen and np.isclose(own, 20) and np.isclose(wanted, 30)
-    if not widened and not np.isclose(own, wanted):
+    widened = preparation.widen and near(own, 20) and near(wanted, 30)
+    if not widened and not near(own, wanted):
         raise SleeplibError(f"{name}: epochs of {own:g} s; those of this cohort have {wanted:g} s")
-    size, step, first = round(wanted * rate), round(own * rate), round(hypnogram.onset * rate)
-    before = 0 if widened else first // size  # whole epochs that nobody scored
+    size, first = round(wanted * rate), round(hypnogram.onset * rate)
+    step = size * own / wanted  # not a whole number where the scorer's clock is a little off
+    before = 0 if widened else int(first // step)  # whole epochs that nobody scored
     stages = np.r_[np.full(before, UNSCORED), hypnogram.stages].astype(np.int8)
-    starts = first - before * size + step * np.arange(len(stages)) - (size - step) // 2
+    margin = (size - round(step)) // 2 if widened else 0
+    starts = first + np.round(step * np.arange(-before, len(hypnogram))).astype(int) - margin
     if widened:
         starts, stages = starts[1:-1], stages[1:-1]
     whole = int(np.searchsorted(starts, samples - size, side="right"))
@@ -193,6 +196,11 @@ def place(
     return starts, stages
 
 
+def near(seconds: float, wanted: float) -> bool:
+    """Whether epochs are meant to be of the wanted length: within 0.1 %, by which clocks of scorers differ."""
+    return abs(seconds - wanted) <= 1e-3 * wanted
+
+
 def _longer(scored: int) -> float:
     """Epochs by which a hypnogram may be longer than its signals; more is another recording's hypnogram."""
     return 1 + min(_EXCESS, scored / 10)
@@ -205,7 +213,7 @@ def move(events, starts: np.ndarray, preparation: Preparation, epoch_seconds: fl
     ----------
     epoch_seconds : of the hypnogram; where its epochs were widened, an event goes with the epoch that it begins in
     """
-    margin = (preparation.epoch_seconds - epoch_seconds) / 2
+    margin = max(preparation.epoch_seconds - epoch_seconds, 0.0) / 2
     begins = starts / preparation.rate
     moved = []
     for event in events:

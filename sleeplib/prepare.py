@@ -12,7 +12,7 @@ from sleeplib import cohorts, parallel, quality, store
 from sleeplib.cohorts import Entry, Manifest, nights
 from sleeplib.errors import SleeplibError
 from sleeplib.montages import derive
-from sleeplib.preparation import Preparation, at_rate, epochs, move, place, stages_at
+from sleeplib.preparation import Preparation, at_rate, epochs, move, near, place, stages_at
 from sleeplib.recording import Header, Hypnogram
 from sleeplib.simulator.cohort import is_simulated
 from sleeplib.store import Store
@@ -68,11 +68,9 @@ def prepare(
     above = found[0].signals.resolve().parents
     simulated = manifest.simulated or any(map(is_simulated, above))
     title = manifest.title if manifest.simulated or not simulated else f"Simulated twin of {manifest.title}"
-    missing = cohorts.tables_missing(manifest, root, found)
-    notes = [f"no table {table} here: ages and sexes may be unknown" for table in missing]
     store.write_index(
         folder, sidecars, preparation, cohort=manifest.name, title=title, simulated=simulated, failures=failures,
-        excluded=manifest.exclude, notes=notes,
+        excluded=manifest.exclude, notes=cohorts.tables_missing(manifest, root, found),
     )  # fmt: skip
     report(folder, sidecars, failures)
     return Store(folder), failures
@@ -80,6 +78,8 @@ def prepare(
 
 def _seconds(manifest: Manifest, found: list[Entry]) -> float:
     """Length of the epochs where the manifest leaves it to the files: that of the first good one; 30 s where it is 20.
+
+    A scorer's clock that runs a little off (30.002 s, MASS) does not make epochs of their own length.
 
     Raises
     ------
@@ -90,7 +90,8 @@ def _seconds(manifest: Manifest, found: list[Entry]) -> float:
     for entry in found:
         try:
             seconds = nights.score(manifest, entry, nights.header_of(entry)).hypnogram.epoch_seconds
-            return 30.0 if np.isclose(seconds, 20) else seconds
+            seconds = float(round(seconds)) if near(seconds, round(seconds)) else seconds
+            return 30.0 if seconds == 20 else seconds
         except SleeplibError as problem:
             error = error or problem
     raise error
@@ -154,8 +155,7 @@ def _done(manifest: Manifest, entry: Entry, folder: Path, preparation: Preparati
             "group": entry.group,
             "subject": asdict(entry.subject),
         }
-        size = (folder / f"{entry.id}.npy").stat().st_size
-        return all(old[key] == value for key, value in wanted.items()) and size == store.size_of(old)
+        return all(old[key] == value for key, value in wanted.items()) and store.stands(folder, old)
     except (OSError, ValueError, KeyError, TypeError):
         return False
 

@@ -1,5 +1,7 @@
-"""Pure functions on arrays: resample, robust-scale, clip, log-power image."""
+"""Pure functions on arrays: resample, robust-scale, clip, quantise, log-power image."""
 
+import math
+from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -9,20 +11,35 @@ from sleeplib.errors import SleeplibError
 
 # |X| below this counts as silence: 20 log10 gives -60 dB instead of minus infinity for a flat channel.
 SILENCE = 1e-3
+_LARGEST = 500_000  # number in a ratio; its filter has 20 times as many taps, 80 MB
+_LIMIT = 1000  # times what 90 % of a channel in microvolts stay below: 1600 standard deviations of noise
 _EPOCHS = 16  # whose images are made at a time: what is between stays in the cache, and needs no new memory
 
 
 def resample(x: np.ndarray, rate: float, new_rate: float) -> np.ndarray:
-    """Polyphase resampling of `x` (..., T) from `rate` to `new_rate` samples per second; any rational ratio.
+    """Polyphase resampling of `x` (..., T) from `rate` to `new_rate` samples per second; any ratio.
 
-    The median is taken off while filtering, so that an offset rings neither at the ends nor between phases.
+    The ratio becomes a fraction whose error adds up to less than half an output sample over the whole signal. Clocks
+    so near to a simple ratio that this takes a huge filter (255.9999 to 128 Hz) are resampled by the simple ratio, and
+    then interpolated by cubic splines onto the exact times. The median is taken off while filtering, so that an offset
+    rings neither at the ends nor between phases.
     """
-    ratio = Fraction(new_rate / rate).limit_denominator(10_000)
-    if ratio == 1:
-        return np.asarray(x, np.float32)
-    return scipy.signal.resample_poly(
-        np.asarray(x, np.float32), ratio.numerator, ratio.denominator, axis=-1, padtype="median"
+    x, exact = np.asarray(x, np.float32), Fraction(new_rate / rate)
+    ratios = [exact.limit_denominator(10_000 << k) for k in range(6)]
+    ratio = next((r for r in ratios if abs(r - exact) * x.shape[-1] < 0.5 and r.numerator <= _LARGEST), None)
+    if ratio:
+        return _polyphase(x, ratio)
+    simple = exact.limit_denominator(1000)
+    y, times = _polyphase(x, simple), np.arange(math.ceil(x.shape[-1] * exact)) * float(simple / exact)
+    return np.apply_along_axis(
+        scipy.ndimage.map_coordinates, -1, y, times[None], np.float32, order=3, mode="nearest"
     )
+
+
+def _polyphase(x: np.ndarray, ratio: Fraction) -> np.ndarray:
+    if ratio == 1:
+        return x
+    return scipy.signal.resample_poly(x, ratio.numerator, ratio.denominator, axis=-1, padtype="median")
 
 
 def robust_scale(x: np.ndarray, known: np.ndarray | None = None) -> np.ndarray:
@@ -52,6 +69,29 @@ def clip_about_zero(x: np.ndarray, known: np.ndarray | None = None, limit: float
     low, high = np.percentile(x if known is None else known, [25, 75], axis=-1, keepdims=True)
     edge = limit * (high - low)
     return np.clip(x, -edge, edge).astype(np.float32)
+
+
+def quantise(x: Sequence[np.ndarray], reach: float | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Samples (C, T) int16 of C rows (T,), with scale and offset (C,): physical = sample * scale + offset.
+
+    A stretch of saturation must not eat the 16 bits: where rows have scales of their own, what is further from the
+    median than `_LIMIT` times what nine samples out of ten stay below is clipped. Nine, because an electrode may be off
+    for most of a night.
+
+    Parameters
+    ----------
+    reach : of all rows from zero, if they share one scale without offset
+    """
+    samples = np.empty((len(x), len(x[0])), np.int16)
+    scale, offset = np.full(len(x), (reach or 0) / 32767, np.float32), np.zeros(len(x), np.float32)
+    for i, row in enumerate(x):  # row by row, to save memory
+        if not reach:
+            offset[i] = np.median(row)
+            sizes = np.abs(row - offset[i])
+            limit = _LIMIT * np.quantile(sizes, 0.9) or np.inf
+            scale[i] = max(min(sizes.max(), limit) / 32767, 1e-12)
+        samples[i] = np.clip(np.round((row - offset[i]) / scale[i]), -32767, 32767)
+    return samples, scale, offset
 
 
 def seqsleepnet_filter(x: np.ndarray, rate: float, kind: str) -> np.ndarray:

@@ -22,12 +22,13 @@ LONGEST = 1_000_000  # epochs of one hypnogram; more is a damaged file, not a ni
 # Rechtschaffen & Kales' S3 and S4 are the AASM's N3; movement time has no stage.
 _SPELLINGS = {
     W: ("w", "wake", "sleep stage w", "stage w", "awake"),
-    N1: ("n1", "s1", "1", "sleep stage 1", "sleep stage n1", "stage 1 sleep", "nrem1"),
-    N2: ("n2", "s2", "2", "sleep stage 2", "sleep stage n2", "stage 2 sleep", "nrem2"),
-    N3: ("n3", "s3", "3", "sleep stage 3", "sleep stage n3", "stage 3 sleep", "nrem3",
-         "n4", "s4", "4", "sleep stage 4", "sleep stage n4", "stage 4 sleep", "nrem4"),
-    REM: ("r", "rem", "sleep stage r", "sleep stage rem", "stage r", "rem sleep"),
-    UNSCORED: ("?", "sleep stage ?", "mt", "m", "movement time", "movement", "unscored", "unknown", "artefact"),
+    N1: ("n1", "s1", "1", "sleep stage 1", "sleep stage n1", "stage 1", "stage n1", "stage 1 sleep", "nrem1"),
+    N2: ("n2", "s2", "2", "sleep stage 2", "sleep stage n2", "stage 2", "stage n2", "stage 2 sleep", "nrem2"),
+    N3: ("n3", "s3", "3", "sleep stage 3", "sleep stage n3", "stage 3", "stage n3", "stage 3 sleep", "nrem3",
+         "n4", "s4", "4", "sleep stage 4", "sleep stage n4", "stage 4", "stage n4", "stage 4 sleep", "nrem4"),
+    REM: ("r", "rem", "sleep stage r", "sleep stage rem", "stage r", "stage rem", "rem sleep"),
+    UNSCORED: ("?", "sleep stage ?", "stage ?", "mt", "m", "movement time", "movement", "unscored", "unknown",
+               "artefact"),
 }  # fmt: skip
 _CODE = {spelling: code for code, spellings in _SPELLINGS.items() for spelling in spellings}
 

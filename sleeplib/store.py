@@ -7,6 +7,7 @@ whole store, `index.npz` holds their stages and scales end to end, so that 20,00
 """
 
 import hashlib
+import io
 import json
 import os
 from collections.abc import Iterable, Sequence
@@ -19,6 +20,7 @@ import numpy as np
 from sleeplib.errors import SleeplibError
 from sleeplib.preparation import Preparation, log_power_images, move, night, stages_at
 from sleeplib.recording import Event, Recording, Subject
+from sleeplib.signals import quantise
 from sleeplib.stages import check
 
 SCHEMA = 2
@@ -55,20 +57,22 @@ def write_night(
     """
     stages, scorings = check(stages, id), [check(s, id) for s in scorings]
     _fits(id, x, stages, channels, types, preparation, scorings)
-    samples, scale, offset = _quantise(x, preparation.scaling)
+    samples, scale, offset = quantise(x, ROBUST if preparation.scaling == "robust" else None)
     subject = subject or Subject(id)
     sidecar = {
         "schema": SCHEMA, "id": id, "subject": asdict(subject), "group": group or subject.id, "source": source,
         "preparation": asdict(preparation), "n_epochs": len(stages), "stages": _text(stages),
         "channels": list(channels), "types": list(types), "scale": scale.tolist(), "offset": offset.tolist(),
         "events": [[e.kind, e.onset, e.duration] for e in events], "scorings": [_text(s) for s in scorings],
-        "quality": quality or {}, "digest": _digest(samples, stages),
+        "quality": quality or {}, "digest": _digest(samples, stages), "probe": _probe(samples),
     }  # fmt: skip
-    part = Path(folder) / f"{id}.npy.part"
+    path = Path(folder) / f"{id}.npy"
+    part = path.with_name(path.name + ".part")
     with part.open("wb") as file:
         np.save(file, samples)
-    part.replace(Path(folder) / f"{id}.npy")
-    _write_json(Path(folder) / f"{id}.json", sidecar)
+    path.with_suffix(".json").unlink(missing_ok=True)  # an old one must not speak of these samples
+    part.replace(path)
+    _write_json(path.with_suffix(".json"), sidecar)
     return sidecar
 
 
@@ -93,23 +97,34 @@ def _fits(id, x, stages, channels, types, preparation, scorings) -> None:
         raise SleeplibError(f"{id}: samples that are no numbers or beyond +-{limit:g}")
 
 
-def _quantise(x, scaling: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Samples `(C, T)` int16 with scale and offset `(C,)`; scaled signals share one scale and have no offset."""
-    samples = np.empty((len(x), len(x[0])), np.int16)
-    scale, offset = np.full(len(x), ROBUST / 32767, np.float32), np.zeros(len(x), np.float32)
-    for i, row in enumerate(x):  # row by row, to save memory
-        if scaling != "robust":
-            offset[i] = np.median(row)
-            scale[i] = max(np.abs(row - offset[i]).max() / 32767, 1e-12)
-        samples[i] = np.round((row - offset[i]) / scale[i])
-    return samples, scale, offset
+def stands(folder: str | Path, sidecar: dict) -> bool:
+    """Whether the file of samples is there whole, and is the one that a sidecar speaks of.
+
+    A few stretches are compared; sidecars of before there were such probes have the digest of the whole alone.
+    """
+    path, how = Path(folder) / f"{sidecar['id']}.npy", sidecar["preparation"]
+    shape = len(sidecar["channels"]), sidecar["n_epochs"] * round(how["rate"] * how["epoch_seconds"])
+    with path.open("rb") as file:
+        if file.read(HEADER) != _header(shape) or path.stat().st_size != HEADER + 2 * shape[0] * shape[1]:
+            return False
+    samples = np.load(path, mmap_mode="r")
+    if "probe" in sidecar:
+        return _probe(samples) == sidecar["probe"]
+    return _digest(samples, _codes(sidecar["stages"])) == sidecar["digest"]
 
 
-def size_of(sidecar: dict) -> int:
-    """Bytes of the file of samples that belongs to a sidecar."""
-    how = sidecar["preparation"]
-    samples = sidecar["n_epochs"] * round(how["rate"] * how["epoch_seconds"])
-    return HEADER + 2 * len(sidecar["channels"]) * samples
+@lru_cache(4096)
+def _header(shape: tuple[int, int]) -> bytes:
+    """The first bytes of a file of samples."""
+    header, content = io.BytesIO(), {"descr": "<i2", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(header, content)
+    return header.getvalue()
+
+
+def _probe(samples: np.ndarray) -> str:
+    """Digest of 16 stretches of the samples, which costs nothing where they are on disk."""
+    flat = samples.reshape(-1)
+    return _digest(*(flat[i : i + 2048] for i in np.linspace(0, max(flat.size - 2048, 0), 16).astype(int)))
 
 
 def _digest(*arrays: np.ndarray) -> str:
@@ -198,9 +213,8 @@ def _write_json(path: Path, content: dict) -> None:
 def _damaged(path: Path, why) -> SleeplibError:
     if path.stem == "index":
         return SleeplibError(f"{path}: damaged index ({why}); run `sleeplib prepare` again")
-    return SleeplibError(
-        f"{path}: damaged or missing ({why}); delete {path.stem}.json and run `sleeplib prepare` again"
-    )
+    remedy = f"delete {path.stem}.json and run `sleeplib prepare` again"
+    return SleeplibError(f"{path}: damaged or missing ({why}); {remedy}")
 
 
 class Store:
@@ -232,12 +246,8 @@ class Store:
         try:
             self.preparation = Preparation(**index["preparation"])
             self.cohort, self.title, self.simulated = index["cohort"], index["title"], index["simulated"]
-            self.recordings, self.excluded, self.notes = (
-                index["recordings"],
-                index["excluded"],
-                index["notes"],
-            )
-            self.digest = index["digest"]
+            self.recordings, self.excluded = index["recordings"], index["excluded"]
+            self.notes, self.digest = index["notes"], index["digest"]
             self.montages = [[tuple(channel) for channel in montage] for montage in index["montages"]]
             self.ids = [entry["id"] for entry in self.recordings]
             self.persons = np.array([entry["subject"]["id"] for entry in self.recordings])
@@ -261,19 +271,16 @@ class Store:
         """What `index.json` says, if this version wrote it."""
         path = self.folder / "index.json"
         if not path.is_file():
-            raise SleeplibError(
-                f"{self.folder}: not a store of prepared nights (no index.json); make one with `sleeplib prepare`"
-            )
+            told = "not a store of prepared nights (no index.json)"
+            raise SleeplibError(f"{self.folder}: {told}; make one with `sleeplib prepare`")
         try:
             index = json.loads(path.read_text())
             schema = index.get("schema")
         except (ValueError, AttributeError) as error:
             raise _damaged(path, error) from error
         if schema != SCHEMA:
-            raise SleeplibError(
-                f"{path}: written by another version (schema {schema}, this one reads {SCHEMA}); "
-                "run `sleeplib prepare` again"
-            )
+            told = f"written by another version (schema {schema}, this one reads {SCHEMA})"
+            raise SleeplibError(f"{path}: {told}; run `sleeplib prepare` again")
         return index
 
     def _arrays(self, digest: str) -> list[np.ndarray]:
@@ -340,9 +347,8 @@ class Store:
         except (OSError, ValueError, EOFError) as error:
             raise _damaged(path, error) from error
         if samples.shape != self._shape(i) or samples.dtype != np.int16:
-            raise _damaged(
-                path, f"{samples.dtype} {samples.shape} is not what the index says, {self._shape(i)}"
-            )
+            told = f"{samples.dtype} {samples.shape}"
+            raise _damaged(path, f"{told} is not what the index says, {self._shape(i)}")
         return samples
 
     def read(self, i: int, channels: Sequence[int], first: int, out: np.ndarray) -> None:
@@ -358,13 +364,14 @@ class Store:
         """
         width, length = self._shape(i)
         if first < 0 or first * self.epoch_size + out.shape[1] > length:
-            raise SleeplibError(
-                f"{self._path(i)}: has {self.lengths[i]} epochs, too few from epoch {first} on"
-            )
+            told = f"has {self.lengths[i]} epochs, too few from epoch {first} on"
+            raise SleeplibError(f"{self._path(i)}: {told}")
         try:
             with open(self._path(i), "rb", buffering=0) as file:
                 if os.fstat(file.fileno()).st_size != HEADER + 2 * width * length:
                     raise ValueError("its size is not what the index says")
+                if file.read(HEADER) != _header((width, length)):
+                    raise ValueError("its header is not what the index says")
                 for row, channel in zip(out, channels, strict=True):
                     file.seek(HEADER + 2 * (int(channel) * length + int(first) * self.epoch_size))
                     if file.readinto(row) != row.nbytes:

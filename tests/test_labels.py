@@ -129,7 +129,8 @@ def test_there_are_enough_of_them():
         ("EOG droit", "E2", ""), ("EOG re", "E2", ""), ("EOG dx", "E2", ""), ("EOG(L)-PG1", "E1", "PG1"),
         ("E1-E2", "E1", "E2"),
         ("EOGr:M2", "E2", "M2"), ("EOG2-A1", "E2", "A1"), ("EOG horizontal", "", ""), ("Lefteye", "E1", ""),
-        ("m2", "M2", ""),
+        ("m2", "M2", ""), ("EEG C3-M2 256Hz", "C3", "M2"), ("C3-M1M2 256Hz", "C3", "M1+M2"),
+        ("C3-REF 256Hz", "C3", "REF"), ("EEG F3-A22", "F3", "A22"), ("CZ2-A1", "Cz", "A1"), ("Cz2-A2", "Cz", "A2"),
         ("AFF5h", "AFF5h", ""), ("A1:EOG1", "E1", "A1"),
     ],
 )  # fmt: skip
@@ -159,6 +160,19 @@ def test_a_label_of_two_derivations_takes_no_place():
 )  # fmt: skip
 def test_units_say_whether_they_are_voltages(unit, volts):
     assert labels.voltage(unit) is volts
+
+
+@pytest.mark.parametrize(
+    ("unit", "factor"),
+    [
+        ("uV", 1), ("µV", 1), ("μV", 1), ("UV", 1), ("?V", 1), ("ÂµV", 1), ("uVolt", 1), ("microV", 1), ("mkV", 1),
+        ("мкВ", 1), (" uV\0", 1), ("mV", 1e3), ("мВ", 1e3), ("V", 1e6), ("Volt", 1e6), ("Volts", 1e6), ("nV", 1e-3),
+        ("uV/div", None), ("%", None), ("", None), ("mmHg", None), ("stade", None),
+    ],
+)  # fmt: skip
+def test_units_of_voltage_in_microvolts(unit, factor):
+    assert labels.microvolts(unit) == factor
+    assert factor is None or labels.voltage(unit)
 
 
 KNOWN = [text for table in (ARCHIVES, WILD) for text, *_ in cases(table)]
@@ -243,6 +257,25 @@ def test_electrodes_against_one_reference_become_differences_to_the_other_ear():
 def test_channels_that_have_a_reference_stay_as_they_are():
     names = ["EEG C3-CLE", "EEG A2-CLE", "F3-F4", "C4-M1", "M1", "M2", "EOG horizontal", "EEG 2", "Fpz-Cz"]
     assert shown(names) == [name for name in names if name not in ("EEG A2-CLE", "M1", "M2")]
+
+
+def test_the_eyes_of_dreams_are_told_by_each_other():
+    def roles(*names):
+        return {
+            c.label: (c.role, c.electrode) for c in labels.channels(Header(list(names), *_shape(len(names))))
+        }
+
+    assert roles("P8-A1", "P18-A1", "CZ-A1") == {
+        "P8-A1": ("EOG", "P8"), "P18-A1": ("EOG", "P18"), "CZ-A1": ("EEG", "Cz")
+    }  # fmt: skip
+    assert roles("P8-A1", "P7-A2")["P8-A1"] == ("EEG", "P8")
+    assert roles("P18-A1")["P18-A1"][0] == "other"
+    shown = labels.derivations(Header(["P8-A1", "P18-A1", "CZ2-A1"], *_shape(3)))
+    assert [d.labels for d in shown] == [("P8-A1",), ("P18-A1",), ("CZ2-A1",)]
+
+
+def _shape(n):
+    return [200.0] * n, ["uV"] * n, [6000] * n
 
 
 def test_differences_need_equal_rates_and_units():

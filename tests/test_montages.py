@@ -95,3 +95,17 @@ def test_a_derivation_is_the_weighted_sum():
 
     y, rate = derive(Derivation("d", "EEG", {"A": 1.0, "B": -1.0, "C": 2.0}), read)
     assert rate == 4 and np.array_equal(y, x[0] - x[1] + 2 * x[2]) and y.dtype == np.float32
+
+
+def test_a_label_may_look_like_a_difference():
+    plan = Montage({}, header("C3 - M2", "C3", "M2", "O1"))
+    found = plan.roles({"EEG": "C3 - M2", "EEG2": "C3 - O1"})
+    assert [d.terms for d in found] == [{"C3 - M2": 1}, {"C3": 1, "O1": -1}]
+    both = Montage({}, header("C3-M2", "C3", "M2")).roles({"EEG": "C3 - M2"})
+    assert both[0].terms == {"C3": 1, "M2": -1}, "a label without the blanks is another one"
+
+
+def test_labels_alike_but_for_case_and_blanks_are_told_apart():
+    names = ["E1", "e1", "E1 "]
+    found = Montage({}, header(*names)).roles({name: name for name in [*names, "E 1"]})
+    assert [d.terms for d in found] == [{"E1": 1}, {"e1": 1}, {"E1 ": 1}, {"E1": 1}]

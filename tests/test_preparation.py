@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -256,6 +257,37 @@ def test_epochs_of_20_s_are_widened_to_30_and_the_outer_ones_dropped():
     assert [e.onset for e in moved] == [5.0, 24.5, 60 + 8.0], "each with the epoch that it begins in"
 
 
+@pytest.mark.parametrize("seconds", [30.002, 29.99])
+def test_epochs_of_a_clock_that_is_a_little_off_begin_where_the_scorers_do(seconds):
+    preparation = preparation_of.Preparation({"EEG": "C4"})
+    hypnogram = Hypnogram(np.arange(1000) % 5, epoch_seconds=seconds, onset=70.0)
+    starts, stages = preparation_of.place(hypnogram, 3_100_000, preparation)
+    assert stages[:4].tolist() == [9, 9, 0, 1] and len(stages) == 1002
+    true = 70 + seconds * np.arange(-2, 1000)
+    assert np.abs(starts / 100 - true).max() <= 0.005 + 1e-9 and starts[0] >= 0
+    late = Event("arousal", 70 + 999.5 * seconds, 3.0)
+    (moved,) = preparation_of.move([late], starts, preparation, seconds)
+    assert moved.onset == pytest.approx(1001 * 30 + seconds / 2, abs=0.01)
+    with pytest.raises(SleeplibError, match=r"epochs of 30.05 s; those of this cohort have 30 s"):
+        preparation_of.place(Hypnogram([0, 1], epoch_seconds=30.05), 9000, preparation)
+
+
+@pytest.mark.parametrize(
+    ("own", "wanted"), [(30.002, 30), (20.001, 30), (20, 30), (5, 5), (30, 30), (25.2, 25.2)]
+)
+def test_the_epochs_of_a_store_have_no_clock_that_is_off(own, wanted, monkeypatch):
+    scored = SimpleNamespace(hypnogram=Hypnogram([0, 1], epoch_seconds=own))
+    monkeypatch.setattr(module.nights, "header_of", lambda entry: None)
+    monkeypatch.setattr(module.nights, "score", lambda *_: scored)
+    assert module._seconds(MANIFEST, [None]) == wanted
+
+
+def test_widened_epochs_of_a_clock_that_is_a_little_off():
+    hypnogram = Hypnogram(np.zeros(1002, int), epoch_seconds=20.002)
+    starts, _ = preparation_of.place(hypnogram, 2_100_000, preparation_of.Preparation({"EEG": "C4"}))
+    assert np.abs(starts / 100 - (20.002 * np.arange(1, 1001) - 5)).max() <= 0.005 + 1e-9
+
+
 def test_another_scorers_stages_are_found_by_time():
     preparation = preparation_of.Preparation({"EEG": "C4"})
     starts = np.array([1000, 4000, 7000, 10_000])
@@ -325,11 +357,16 @@ def test_scorers_and_events_go_with_the_night(tmp_path):
 
 
 def test_a_changed_manifest_prepares_again(root):
-    prepare(MANIFEST, root / "files", root / "store", progress=False)
+    one, other = (
+        cohorts.Manifest(
+            **asdict(MANIFEST) | {"montage": {"EEG": "X"}, "channels": {"labels": {"X": [label]}}}
+        )
+        for label in ("C4", "E2")
+    )
+    prepare(one, root / "files", root / "store", progress=False)
     before = (root / "store/p1-a.npy").stat().st_mtime_ns
-    prepare(MANIFEST, root / "files", root / "store", progress=False)
+    prepare(one, root / "files", root / "store", progress=False)
     assert (root / "store/p1-a.npy").stat().st_mtime_ns == before
-    other = cohorts.Manifest(**asdict(MANIFEST) | {"channels": {"labels": {"C4": ["E2"]}}})
     old = (root / "store/p1-a.npy").read_bytes()
     prepare(other, root / "files", root / "store", progress=False)
     assert (root / "store/p1-a.npy").stat().st_mtime_ns > before and (
@@ -352,6 +389,44 @@ def test_an_interrupted_change_of_settings_leaves_no_index_that_lies(root, monke
         prepare(MANIFEST, root / "files", root / "store", progress=False, scaling="robust")
     with pytest.raises(SleeplibError, match=r"no index\.json"):
         store.Store(root / "store")
+
+
+def test_a_night_killed_before_its_sidecar_is_not_taken_for_the_old_one(root, monkeypatch):
+    whole, _ = prepare(MANIFEST, root / "files", root / "store", progress=False)
+    write_json = store._write_json
+
+    def killed(path, content):
+        if path.name == "p1-b.json":
+            raise KeyboardInterrupt
+        write_json(path, content)
+
+    monkeypatch.setattr(store, "_write_json", killed)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(MANIFEST, root / "files", root / "store", progress=False, montage={"EEG": "E1", "EOG": "E2"})
+    assert not (root / "store/p1-b.json").exists()
+    monkeypatch.undo()
+    again, _ = prepare(MANIFEST, root / "files", root / "store", progress=False)
+    assert again.digest == whole.digest
+    assert np.array_equal(
+        again.samples(1), prepare(MANIFEST, root / "files", root / "new", progress=False)[0].samples(1)
+    )
+
+
+def test_samples_that_are_not_those_of_the_sidecar_are_made_again(root):
+    whole, _ = prepare(MANIFEST, root / "files", root / "store", progress=False)
+    folder, expected = root / "store", (root / "store/p1-a.npy").read_bytes()
+    for older in (False, True):
+        if older:  # a store of before there were probes
+            for path in folder.glob("p*.json"):
+                content = json.loads(path.read_text())
+                del content["probe"]
+                path.write_text(json.dumps(content))
+        (folder / "p1-a.npy").write_bytes((folder / "p2-a.npy").read_bytes())
+        times = {p.name: p.stat().st_mtime_ns for p in folder.glob("*.npy")}
+        assert prepare(MANIFEST, root / "files", folder, progress=False)[0].digest == whole.digest
+        assert (folder / "p1-a.npy").read_bytes() == expected
+        changed = {p.name for p in folder.glob("*.npy") if p.stat().st_mtime_ns != times[p.name]}
+        assert changed == {"p1-a.npy"}, "the others are kept"
 
 
 def test_a_store_gives_way_only_where_it_may(root):

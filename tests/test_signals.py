@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -70,6 +71,70 @@ def test_resampling_keeps_a_tone_and_an_offset(rate, new):
     assert len(y) == pytest.approx(20 * new, abs=1)
     assert np.abs(y - expected)[inside].max() < 0.02
     assert np.abs(y - 500).max() < 1.2, "no ringing from the offset at the ends"
+
+
+@pytest.mark.parametrize(
+    ("rate", "new"),
+    [(255.983, 128), (199.99, 100), (127.994, 128), (99.9952, 100), (256.0001, 100), (100.00005, 100), (255.9999, 128)],
+)  # fmt: skip
+def test_a_clock_that_is_a_little_off_keeps_the_time_all_night(rate, new):
+    t = np.arange(int(8 * 3600 * rate)) / rate
+    y = signals.resample(np.sin(2 * np.pi * 2 * t), rate, new)
+    last = np.arange(len(y) - 60 * new, len(y) - new)
+    assert len(y) == pytest.approx(8 * 3600 * new, abs=1) and y.dtype == np.float32
+    assert np.abs(y[last] - np.sin(2 * np.pi * 2 * last / new)).max() < 2 * np.pi * 2 * 0.5 / new
+    click = np.zeros(len(t), np.float32)
+    click[-1000] = 1
+    assert signals.resample(click, rate, new).argmax() == pytest.approx(t[-1000] * new, abs=1.01)
+
+
+def test_exact_ratios_have_their_polyphase_filters_and_odd_ones_none_of_gigabytes(monkeypatch):
+    x = np.random.default_rng(0).normal(size=(2, 40_000)).astype(np.float32)
+    for rate, new, up, down in (
+        (256, 100, 25, 64),
+        (200, 128, 16, 25),
+        (500, 128, 32, 125),
+        (1024, 100, 25, 256),
+    ):
+        expected = scipy.signal.resample_poly(x, up, down, axis=-1, padtype="median")
+        assert np.array_equal(signals.resample(x, rate, new), expected)
+    filters, real = [], scipy.signal.resample_poly
+    monkeypatch.setattr(
+        scipy.signal, "resample_poly", lambda x, *r, **k: filters.append(r) or real(x, *r, **k)
+    )
+    assert signals.resample(x, 1.0000051, 100).shape == (2, 3_999_980)
+    assert max(filters[0]) < 500_000, "20 taps for each"
+
+
+def naive_quantised(row):
+    """16 bits from the median to the outermost sample."""
+    offset = np.float32(np.median(row))
+    scale = np.float32(max(np.abs(row - offset).max() / 32767, 1e-12))
+    return np.round((row - offset) / scale).astype(np.int16), scale, offset
+
+
+def test_ordinary_channels_are_quantised_up_to_their_outermost_sample():
+    rng = np.random.default_rng(0)
+    loud = rng.normal(7, 20, 60_000)
+    loud[500:600] = 8000  # an artefact that the amplifier still measured
+    off = rng.normal(0, 0.05, 60_000)  # an electrode that is off for five sixths of the night
+    off[50_000:] = rng.normal(0, 20, 10_000)
+    flat = np.full(60_000, 3.0)
+    clicks = np.where(np.arange(60_000) % 100, 0.0, 500.0)
+    x = [row.astype(np.float32) for row in (loud, off, flat, clicks)]
+    samples, scale, offset = signals.quantise(x, None)
+    for i, row in enumerate(x):
+        wanted = naive_quantised(row)
+        assert np.array_equal(samples[i], wanted[0]) and (scale[i], offset[i]) == wanted[1:]
+
+
+def test_saturation_leaves_the_signal_its_bits():
+    x = np.random.default_rng(0).normal(0, 5, 60_000).astype(np.float32)
+    x[777:790], x[5000:8000] = 262_143, -262_144
+    samples, scale, offset = signals.quantise([x], None)
+    y = samples[0] * scale[0] + offset[0]
+    error = np.delete(y - x, np.r_[777:790, 5000:8000])
+    assert np.abs(error).max() < 0.2 and y[780] > 5000 and y[6000] < -5000
 
 
 @settings(deadline=None, max_examples=30)

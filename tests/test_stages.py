@@ -16,7 +16,8 @@ from sleeplib.errors import SleeplibError
     [
         ("W", 0), ("Sleep stage W", 0), ("Wake|0", 0), ("N1", 1), ("S1", 1), ("Stage 1 sleep|1", 1), ("2", 2),
         ("Sleep stage 3", 3), ("Sleep stage 4", 3), ("S4", 3), (" rem  sleep|5", 4), ("Sleep stage R", 4),
-        ("Sleep stage ?", 9), ("Movement time", 9),
+        ("Sleep stage ?", 9), ("Movement time", 9), ("Stage 1", 1), ("Stage N2", 2), ("stage 4", 3), ("Stage N3", 3),
+        ("Stage REM", 4), ("Stage R", 4), ("Stage ?", 9),
     ],
 )  # fmt: skip
 def test_every_dialect_means_the_same(label, code):

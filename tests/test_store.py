@@ -129,6 +129,25 @@ def test_damaged_nights_are_named_with_the_remedy(mixed):
         opened.events(2)
 
 
+def test_a_file_of_the_right_size_and_another_shape_is_noticed(mixed):
+    opened, _ = mixed
+    np.save(opened.folder / "a.npy", np.zeros((4, 2 * 3840), np.int16))
+    with pytest.raises(SleeplibError, match=r"a\.npy: .*header is not what the index says"):
+        opened.read(0, [0], 0, np.zeros((1, 3840), np.int16))
+    with pytest.raises(SleeplibError, match=r"a\.npy: .*is not what the index says"):
+        opened.samples(0)
+
+
+def test_a_sidecar_speaks_of_its_own_samples_alone(mixed):
+    folder, (sidecar, *_) = mixed[0].folder, mixed[1][0]
+    older = {key: value for key, value in sidecar.items() if key != "probe"}
+    assert store.stands(folder, sidecar) and store.stands(folder, older)
+    write(folder, "a", ["C3-M2", "E1-M2"], ["EEG", "EOG"], seed=9)
+    assert not store.stands(folder, sidecar) and not store.stands(folder, older)
+    np.save(folder / "a.npy", np.zeros((4, 2 * 3840), np.int16))
+    assert not store.stands(folder, sidecar) and not store.stands(folder, older)
+
+
 def test_the_two_files_of_the_index_belong_together(mixed, tmp_path):
     folder = mixed[0].folder
     arrays = (folder / "index.npz").read_bytes()

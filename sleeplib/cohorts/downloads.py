@@ -32,6 +32,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 class Report:
     """What became of each file; `unverified` are those of `fetched` and `already` that no checksum is published for.
 
+    `found` are those of `unverified` that somebody else put there, of which nobody knows whether they are whole;
     `missing` are files of a restricted cohort that have not been put in place; `note` says what is left to do.
     """
 
@@ -41,6 +42,7 @@ class Report:
     failed: dict[str, str] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
     unverified: list[str] = field(default_factory=list)
+    found: list[str] = field(default_factory=list)
     note: str = ""
 
     def __str__(self) -> str:
@@ -50,10 +52,16 @@ class Report:
         parts += [f"{len(self.failed)} failed"] if self.failed else []
         parts += [f"{len(self.missing)} missing"] if self.missing else []
         text = f"{', '.join(parts)}; in {self.out}"
-        if self.unverified:
+        fetched = len(self.unverified) - len(self.found)
+        if fetched:
             text += (
-                f"\n{len(self.unverified)} of them unverified, as no checksum is published; "
+                f"\n{fetched} of them unverified, as no checksum is published; "
                 "they came completely, and a later change would be noticed"
+            )
+        if self.found:
+            text += (
+                f"\n{len(self.found)} of them found here and not verified: no checksum is published, so that they may "
+                "be anything; delete those that sleeplib shall fetch, and run again"
             )
         return "\n".join([text, *([self.note] if self.note else [])])
 
@@ -127,10 +135,10 @@ def fetch(
             states = list(work(one, [(i,) for i in items], jobs, "threading", name, "file", progress))
         finally:
             line.stop("interrupted; run again to go on")
-    return _report(out, items, states, note)
+    return _report(out, items, states, note, record)
 
 
-def _report(out: Path, items: list[Item], states: list[tuple[str, str]], note: str) -> Report:
+def _report(out: Path, items: list[Item], states: list[tuple[str, str]], note: str, record: Record) -> Report:
     """The states, sorted."""
     by_state = {
         state: [i.path for i, (s, _) in zip(items, states, strict=True) if s == state]
@@ -139,7 +147,8 @@ def _report(out: Path, items: list[Item], states: list[tuple[str, str]], note: s
     failed = {i.path: reason for i, (s, reason) in zip(items, states, strict=True) if s == "failed"}
     good = {*by_state["fetched"], *by_state["already"]}
     unverified = [i.path for i in items if i.path in good and not i.hash]
-    return Report(out, **by_state, failed=failed, unverified=unverified, note=note)
+    found = [path for path in unverified if not record.entries[path]["fetched"]]
+    return Report(out, **by_state, failed=failed, unverified=unverified, found=found, note=note)
 
 
 def _bring_list(out: Path, record: Record, line: Line, item: Item) -> Path:
@@ -183,7 +192,9 @@ class _Fetcher:
             if ours and not self.verify and expected in (entry["verified"], f"sha256:{entry['sha256']}"):
                 return "already"
             if path.is_file() and pooch.hashes.hash_matches(path, expected):
-                self.record.add(item.path, item.hash, fetched=ours and entry["fetched"])
+                # Without a published checksum the one that fits is that of what was fetched or found before.
+                same = ours or (entry and not item.hash)
+                self.record.add(item.path, item.hash, fetched=bool(same and entry["fetched"]))
                 return "already"
             if not path.is_file() or self.closed or not (self.force or (ours and entry["fetched"])):
                 raise SleeplibError(

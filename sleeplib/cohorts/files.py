@@ -55,7 +55,7 @@ def recordings(manifest: Manifest, root: str | Path) -> list[Entry]:
     for template in _list(files["signals"]):
         pattern = compiled(template, files["fields"])
         for match in filter(None, map(pattern.fullmatch, below)):
-            known = match.groupdict(default="")
+            known = _told(match, files["fields"])
             name = files.get("id", Path(match[0]).stem).format(**known)
             if name in found and found[name].signals != root / match[0]:
                 raise SleeplibError(f"{root / match[0]}: the recording {name} is {found[name].signals}, too")
@@ -77,14 +77,20 @@ def recordings(manifest: Manifest, root: str | Path) -> list[Entry]:
 
 
 def tables_missing(manifest: Manifest, root: str | Path, entries: list[Entry]) -> list[str]:
-    """Tables of participants that the manifest names for one of these recordings and that are not below `root`."""
-    below = list(_walk(Path(root)))
-    concerned = [
-        table["table"]
-        for table in manifest.subjects
-        if any(table.get("when", {}).items() <= entry.fields.items() for entry in entries)
-    ]
-    return [table for table in concerned if not _fitting(below, table)]
+    """What is not below `root` of the tables of participants that the manifest names for one of these recordings: one
+    line for each table, and for each column that a table lacks."""
+    below, missing = list(_walk(Path(root))), []
+    for table in manifest.subjects:
+        if any(table.get("when", {}).items() <= entry.fields.items() for entry in entries):
+            paths = _fitting(below, table["table"])
+            if paths:
+                path = Path(root) / max(paths, key=natural)
+                columns = _columns(table, column_names(path, table.get("header_row")))
+                lacking = [name for name, column in columns.items() if not column]
+                missing += [f"no column {name} in {path.name}: it is unknown of all" for name in lacking]
+            else:
+                missing.append(f"no table {table['table']} here: ages and sexes may be unknown")
+    return missing
 
 
 def compiled(template: str, fields: dict) -> re.Pattern:
@@ -96,6 +102,15 @@ def compiled(template: str, fields: dict) -> re.Pattern:
             pattern += f"(?P={name})" if name in seen else f"(?P<{name}>{fields.get(name, '[^/]+')})"
             seen.add(name)
     return re.compile(pattern, re.IGNORECASE)  # archives that were copied by Windows shout
+
+
+def _told(match: re.Match, fields: dict) -> dict[str, str]:
+    """The fields of a path, in the case of the manifest's own expressions: ids, visits and splits are written in it."""
+    told = match.groupdict(default="")
+    for name, text in told.items():
+        cases = (text, text.lower(), text.upper())
+        told[name] = next((case for case in cases if re.fullmatch(fields.get(name, ".*"), case)), text)
+    return told
 
 
 def natural(text: str) -> list:
@@ -131,7 +146,7 @@ class _Beside:
         for template in templates:
             pattern, names = compiled(template, fields), sorted(fields_of(template))
             matches = [match for match in map(pattern.fullmatch, below) if match]
-            self.tables.append((names, [(match.groupdict(default=""), match[0]) for match in matches], {}))
+            self.tables.append((names, [(_told(match, fields), match[0]) for match in matches], {}))
 
     def of(self, known: dict) -> list[str]:
         """The paths of the first template that has any, in the order of their names."""
@@ -149,7 +164,7 @@ class _Beside:
 
 def _fitting(below: list[str], pattern: str) -> list[str]:
     """The paths that are a table's, wherever the archive stands."""
-    return [path for path in below if fnmatch(path, pattern) or fnmatch(path, f"*/{pattern}")]
+    return [path for path in below if fnmatch(f"/{path}".casefold(), f"*/{pattern}".casefold())]
 
 
 class _People:
@@ -197,16 +212,14 @@ class _Rows:
 
     def __init__(self, path: Path, table: dict):
         self.path, self.table = path, table
-        keys, sex, row = list(table["row"]), table.get("sex"), table.get("header_row")
-        told = [table[key] for key in ("age", "ahi", "group") if key in table]
-        told += [sex["column"]] if isinstance(sex, dict) else []
-        here = set(
-            column_names(path, row)
-        )  # a table may leave out what it does not know, but not the persons
-        rows = read_table(path, row, columns=[*keys, *(name for name in told if name in here)])
+        keys, header = list(table["row"]), table.get("header_row")
+        columns = _columns(table, column_names(path, header))
+        # A table may leave out what it does not know, but not the persons.
+        wanted = {name: column or name for name, column in columns.items() if column or name in keys}
         self.rows = {}
-        for row in rows:
-            self.rows.setdefault(tuple(_plain(row[key]) for key in keys), row)
+        for row in read_table(path, header, columns=set(wanted.values())):
+            named = {name: row[column] for name, column in wanted.items()}
+            self.rows.setdefault(tuple(_plain(named[key]) for key in keys), named)
 
     def of(self, values: list[str]) -> dict:
         return self.rows.get(tuple(map(_plain, values)), {})
@@ -224,6 +237,17 @@ class _Rows:
         except ValueError:
             notes.append(f"{self.path.name}: {spec} {text!r} is not a number")
             return None
+
+
+def _columns(table: dict, here: list[str]) -> dict[str, str | None]:
+    """The columns that a manifest names, as a table has them, or `None`; "Sex" may be "Sex (M/F)" there."""
+    names = [*table["row"], *(table[key] for key in ("age", "ahi", "group") if key in table)]
+    names += [table["sex"]["column"]] if isinstance(table.get("sex"), dict) else []
+    found = {}
+    for name in names:
+        longer = [column for column in here if re.match(rf"{re.escape(name)}\b", column)]
+        found[name] = name if name in here else longer[0] if len(longer) == 1 else None
+    return found
 
 
 def _sex(spec, row: dict) -> str | None:

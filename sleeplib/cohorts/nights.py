@@ -3,8 +3,11 @@
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import time
 from fnmatch import fnmatchcase
 from typing import NamedTuple
+
+import numpy as np
 
 from sleeplib import readers
 from sleeplib.cohorts.files import Entry
@@ -12,7 +15,7 @@ from sleeplib.cohorts.manifests import Manifest
 from sleeplib.errors import SleeplibError
 from sleeplib.montages import TYPES, Derivation, Montage, derive
 from sleeplib.readers.codes import read_codes, read_ids
-from sleeplib.readers.edf import read_edf_scoring
+from sleeplib.readers.edf import read_edf_header, read_edf_scoring
 from sleeplib.readers.isruc import read_isruc
 from sleeplib.readers.npz import read_npz_hypnogram
 from sleeplib.readers.nsrr import read_nsrr
@@ -21,6 +24,8 @@ from sleeplib.readers.scorings import cut, read_scoring_files
 from sleeplib.readers.wfdb import read_wfdb_annotations
 from sleeplib.recording import EVENTS, Event, Header, Hypnogram, Recording
 from sleeplib.stages import STAGES, UNSCORED
+
+_FAR = 12 * 3600  # s between the starts of two files of one night; more is a clock that is wrong
 
 
 def read(manifest: Manifest, entry: Entry, montage: dict | None = None) -> Recording:
@@ -69,8 +74,8 @@ def header_of(entry: Entry) -> Header:
 
 
 def reader_of(entry: Entry) -> Callable[[list[str]], Recording]:
-    """A function of labels that reads these channels."""
-    return lambda labels: readers.read(entry.signals, labels)
+    """A function of labels that reads these channels, whatever is wrong with the annotations beside them."""
+    return lambda labels: readers.read(entry.signals, labels, scored=False)
 
 
 def derivations(
@@ -110,20 +115,65 @@ def score(manifest: Manifest, entry: Entry, header: Header) -> Scored:
         raise SleeplibError(
             f"{entry.signals}: {len(entry.scoring)} hypnograms beside it ({names}); keep {scorers}"
         )
-    read_one = _SCORING[manifest.hypnogram["format"]]
-    scored = [read_one(path, manifest, header) for path in entry.scoring or [entry.signals]]
-    scorings = [hypnogram for hypnogram, _ in scored if hypnogram is not None]
-    main, notes = scorings[0] if scorings else None, []
+    scored = [_read(path, manifest, entry, header) for path in entry.scoring or [entry.signals]]
+    scorings = [hypnogram for hypnogram, *_ in scored if hypnogram is not None]
+    main, notes = scorings[0] if scorings else None, [note for *_, note in scored if note]
     if inside:
         main = readers.read_hypnogram(entry.signals)
         scorings, notes = _beside(manifest, entry, scorings, main)
     if main is None:
         raise SleeplibError(f"{(entry.scoring or [entry.signals])[0]}: no sleep stages in it")
-    events = [event for _, marks in scored for event in marks] if not entry.events else []
-    read_marks = _SCORING[manifest.events.get("format", manifest.hypnogram["format"])]
-    for path in entry.events:
-        events += read_marks(path, manifest, header)[1]
+    if entry.events:
+        scored = [
+            _read(path, manifest, entry, header, manifest.events.get("format")) for path in entry.events
+        ]
+        notes += [note for *_, note in scored if note]
+    events = [event for _, marks, _ in scored for event in marks]
     return Scored(main, scorings if len(scorings) > 1 else [], vocabulary(manifest, events), notes)
+
+
+def _read(path, manifest: Manifest, entry: Entry, header: Header, form: str | None = None):
+    """Hypnogram or None, events, and a note or "" of one file, in seconds from the first sample of the signals."""
+    form = form or manifest.hypnogram["format"]
+    hypnogram, events = _SCORING[form](path, manifest, header)
+    late = _late(path, header) if form == "edf" and path != entry.signals else 0.0
+    if not late:
+        return hypnogram, events, ""
+    told = f"{path.name} begins {abs(late):g} s {'after' if late > 0 else 'before'} the signals by its clock"
+    moved = hypnogram and replace(hypnogram, onset=hypnogram.onset + late)
+    shifted = [replace(event, onset=event.onset + late) for event in events]
+    # Nobody scores what was not recorded: a clock that says so is wrong. An epoch may be cut off.
+    if _inside(moved, shifted, header) + 1 < _inside(hypnogram, events, header):
+        return hypnogram, events, f"{told}, where it does not fit; it is not moved"
+    return moved and _from_start(moved), shifted, f"{told}; it is moved"
+
+
+def _late(path, header: Header) -> float:
+    """Seconds from the start of the signals to that of an EDF file; 0 if a clock is not known or on another day.
+
+    Midnight is what files have whose clock was taken away.
+    """
+    start = read_edf_header(path).start
+    if None in (start, header.start) or time() in (start.time(), header.start.time()):
+        return 0.0
+    late = (start - header.start).total_seconds()
+    return late if 1e-3 <= abs(late) < _FAR else 0.0
+
+
+def _inside(hypnogram: Hypnogram | None, events: list[Event], header: Header) -> int:
+    """How many epochs with a stage have their middles, and events their onsets, within the signals."""
+    times = [event.onset for event in events]
+    if hypnogram:
+        middles = hypnogram.onset + hypnogram.epoch_seconds * (np.flatnonzero(hypnogram.scored) + 0.5)
+        times += middles.tolist()
+    return sum(0 <= t < header.duration for t in times)
+
+
+def _from_start(hypnogram: Hypnogram) -> Hypnogram:
+    """Without the epochs that begin before the signals."""
+    before = max(int(np.ceil(-hypnogram.onset / hypnogram.epoch_seconds)), 0)
+    onset = hypnogram.onset + before * hypnogram.epoch_seconds
+    return replace(hypnogram, stages=hypnogram.stages[before:], onset=onset)
 
 
 def _beside(manifest: Manifest, entry: Entry, scorings: list[Hypnogram], main: Hypnogram):

@@ -2,8 +2,8 @@
 
 from sleeplib import stages as vocabulary
 from sleeplib.errors import SleeplibError
-from sleeplib.readers.common import number, on_grid
-from sleeplib.readers.edf import epoch_seconds
+from sleeplib.readers.common import number
+from sleeplib.readers.grid import on_grid, timed
 from sleeplib.readers.tables import cells
 from sleeplib.recording import Event, Hypnogram
 
@@ -12,6 +12,7 @@ _EVENTS = "trial_type"
 # BOAS' own, where 4 is REM and not S4: 8 and -2 are what its experts' vote and its algorithm leave without a stage.
 _CODES = {"0": 0, "1": 1, "2": 2, "3": 3, "4": 4, "8": vocabulary.UNSCORED, "-2": vocabulary.UNSCORED}
 _NOTHING = ("n/a", "")
+_MARKS = ("artefact", "movement", "unknown")  # of what happens within an epoch, too
 
 
 def read_bids(path, column: str | None = None) -> tuple[Hypnogram | None, list[Event]]:
@@ -46,14 +47,12 @@ def read_bids(path, column: str | None = None) -> tuple[Hypnogram | None, list[E
             stages.append((*_interval(row, where), code))
         elif kind not in _NOTHING and not _named(kind):
             events.append(Event(kind, *_interval(row, where)))
-    seconds = epoch_seconds([duration for _, duration, _ in stages])
-    stages = [(onset, duration or seconds, code) for onset, duration, code in stages]
-    return on_grid(path, stages, seconds), events
+    return on_grid(path, *timed(path, stages)), events
 
 
 def _named(kind: str) -> bool:
-    """Whether a `trial_type` is a stage; digits may mean anything there."""
-    return vocabulary.is_stage(kind) and not kind.isdigit()
+    """Whether a `trial_type` is a stage; digits and marks may mean anything there."""
+    return vocabulary.is_stage(kind) and not kind.isdigit() and kind.strip().lower() not in _MARKS
 
 
 def _stage(text: str, column: str, where: str) -> int | None:

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 
 from sleeplib import stages as vocabulary
 from sleeplib.errors import SleeplibError
-from sleeplib.readers.common import number, on_grid, read_text, whole
+from sleeplib.readers.common import number, read_text, whole
+from sleeplib.readers.grid import on_grid
 from sleeplib.recording import Event, Hypnogram
 from sleeplib.stages import EPOCH_SECONDS, LONGEST, STAGES, UNSCORED
 

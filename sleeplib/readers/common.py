@@ -7,20 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from sleeplib import stages as vocabulary
 from sleeplib.errors import SleeplibError
-from sleeplib.recording import Hypnogram
 from sleeplib.stages import EPOCH_SECONDS, LONGEST
 
 # Bytes; the longest night's scoring has less than 2 MB, and XML takes 40 times its size in memory.
 LARGEST_TEXT = 8 << 20
 LATEST = LONGEST * EPOCH_SECONDS  # s; a time beyond it is damage
-_MICROVOLTS = {"uv": 1.0, "µv": 1.0, "μv": 1.0, "mv": 1e3, "v": 1e6}  # with both of Unicode's mu
-
-
-def microvolts(unit: str) -> float | None:
-    """How many microvolts one of `unit` is; `None` where it is no voltage."""
-    return _MICROVOLTS.get(unit.strip().lower())
 
 
 @contextmanager
@@ -108,26 +100,3 @@ def chosen(path, available: Sequence[str], channels: Sequence[str] | None) -> li
     if missing:
         raise SleeplibError(f"{path}: no channel {', '.join(missing)}; it has {', '.join(available)}")
     return [available.index(name) for name in channels]
-
-
-def on_grid(path, intervals, seconds: float = EPOCH_SECONDS) -> Hypnogram | None:
-    """A hypnogram from scored `(onset, duration, code)`, in s; what no interval covers is unscored.
-
-    The grid starts at the recording's start, or less than an epoch later where the intervals are shifted.
-
-    Raises
-    ------
-    SleeplibError
-        If the intervals are longer than any night, naming the file they come from.
-    """
-    if not intervals:
-        return None
-    onsets, durations, codes = zip(*intervals, strict=True)
-    end = max(onset + duration for onset, duration, _ in intervals)
-    if end > LONGEST * seconds:
-        raise SleeplibError(f"{path}: its stages end after {end / 86400:.0f} days; fetch or copy it again")
-    first = max(min(onsets), 0.0)
-    shift = first - seconds * np.floor(first / seconds)
-    shift = 0.0 if min(shift, seconds - shift) < 0.01 else round(float(shift), 6)
-    stages = vocabulary.from_intervals(np.array(onsets) - shift, durations, codes, epoch_seconds=seconds)
-    return Hypnogram(stages, seconds, shift)

@@ -14,25 +14,11 @@ from sleeplib.errors import SleeplibError
 from sleeplib.readers.common import chosen, damage, whole
 from sleeplib.readers.edf_file import EdfFile, open_edf
 from sleeplib.readers.edf_header import MONTHS
+from sleeplib.readers.grid import from_first
 from sleeplib.recording import UNDATED, Event, Header, Hypnogram, Recording, Subject
 
-# Rechtschaffen & Kales was scored in 20-s epochs too. The first wins where both fit.
-_EPOCHS = (vocabulary.EPOCH_SECONDS, 20.0)
 _OLDEST = 120  # years
 _RECORD_BYTES = 61_440  # of signals in a data record, at most: the EDF standard's advice
-
-
-def epoch_seconds(durations) -> float:
-    """Length of the epochs that stage annotations were made of: 20 s if more durations are multiples of 20 than of 30.
-
-    Counting forgives a last epoch that the end of the recording cuts off, and clocks that are off by some ms per epoch.
-    """
-    durations = np.asarray(durations, float)
-
-    def fitting(seconds):
-        return np.sum(np.abs(durations - seconds * np.round(durations / seconds)) < 0.1)
-
-    return max(_EPOCHS, key=fitting)
 
 
 def _scoring(file: EdfFile) -> tuple[Hypnogram | None, list[Event]]:
@@ -42,26 +28,18 @@ def _scoring(file: EdfFile) -> tuple[Hypnogram | None, list[Event]]:
     """
     annotations = file.annotations()
     texts = {text for *_, text in annotations if vocabulary.is_stage(text)}
-    full = {text for text in texts if text.strip().lower().startswith(("sleep stage", "movement time"))}
-    stages = {text: vocabulary.parse(text) for text in full or texts}
-    scored = [(onset, duration, stages[text]) for onset, duration, text in annotations if text in stages]
+    if any(_standard(text) for text in texts):
+        texts = {text for text in texts if _standard(text) or _standard(text, "movement time")}
+    codes = {text: vocabulary.parse(text) for text in texts}
+    scored = [(onset, duration, codes[text]) for onset, duration, text in annotations if text in codes]
     events = [
-        Event(text, onset, duration or 0.0) for onset, duration, text in annotations if text not in stages
+        Event(text, onset, duration or 0.0) for onset, duration, text in annotations if text not in codes
     ]
-    return _hypnogram(file.path, scored) if scored else None, events
+    return from_first(file.path, scored) if scored else None, events
 
 
-def _hypnogram(path: Path, scored: list[tuple[float, float | None, int]]) -> Hypnogram:
-    onsets, durations, codes = zip(*scored, strict=True)
-    seconds = epoch_seconds([duration or 0.0 for duration in durations])
-    durations = np.array([duration or seconds for duration in durations])
-    # A hypnogram's grid starts where its first scored interval starts, wherever the recording does, but not before it.
-    first = min(onsets) - seconds * np.floor(min(*onsets, 0.0) / seconds)
-    end = float(np.max(onsets + durations))
-    if end - first > vocabulary.LONGEST * seconds:
-        raise SleeplibError(f"{path}: its stages end after {end / 86400:.0f} days; fetch or copy it again")
-    stages = vocabulary.from_intervals(np.array(onsets) - first, durations, codes, epoch_seconds=seconds)
-    return Hypnogram(stages, seconds, float(first))
+def _standard(text: str, begin: str = "sleep stage") -> bool:
+    return " ".join(text.split()).lower().startswith(begin)
 
 
 def _subject(patient: str, start: datetime | None, fallback: str) -> Subject:

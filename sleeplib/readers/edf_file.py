@@ -99,7 +99,8 @@ class EdfFile:
         found = []
         for channel in self.notes:
             for note in re.finditer(rb"[^\0]+", self._text(channel)):
-                found += self._parsed(note[0])
+                if text := note[0].strip():  # some fill up with blanks in place of zeros
+                    found += self._parsed(text)
         return sorted(found, key=lambda note: (note[0], note[1] or 0.0, note[2]))
 
     def _text(self, channel: Channel) -> bytes:

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from sleeplib.errors import SleeplibError
-from sleeplib.readers.common import microvolts, number
+from sleeplib.labels import microvolts
+from sleeplib.readers.common import number
 from sleeplib.recording import UNDATED
 
 ANNOTATIONS = ("EDF Annotations", "BDF Annotations")

@@ -15,7 +15,8 @@ import h5py
 import numpy as np
 
 from sleeplib.errors import SleeplibError
-from sleeplib.readers.common import LARGEST_TEXT, chosen, damage, microvolts, number, whole
+from sleeplib.labels import microvolts
+from sleeplib.readers.common import LARGEST_TEXT, chosen, damage, number, whole
 from sleeplib.recording import Header, Hypnogram, Recording
 from sleeplib.stages import LONGEST, UNSCORED
 

@@ -12,7 +12,8 @@ import defusedxml.ElementTree
 
 from sleeplib import stages as vocabulary
 from sleeplib.errors import SleeplibError
-from sleeplib.readers.common import damage, number, on_grid, read_bytes, whole
+from sleeplib.readers.common import damage, number, read_bytes, whole
+from sleeplib.readers.grid import on_grid
 from sleeplib.recording import Event, Hypnogram
 from sleeplib.stages import EPOCH_SECONDS, LONGEST, N1, N2, N3, REM, UNSCORED, W
 

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from sleeplib.errors import SleeplibError
-from sleeplib.readers.common import LATEST, chosen, damage, microvolts, number, read_bytes, read_text, whole
+from sleeplib.labels import microvolts
+from sleeplib.readers.common import LATEST, chosen, damage, number, read_bytes, read_text, whole
 from sleeplib.recording import Event, Header, Hypnogram, Recording
 from sleeplib.stages import EPOCH_SECONDS, STAGES, UNSCORED, from_intervals, to_intervals
 

@@ -182,7 +182,9 @@ def _touched(header: Header, begin: float, n: int) -> np.ndarray:
     for onset, duration in header.gaps:
         mask |= (starts + EPOCH_SECONDS > onset) & (starts < onset + duration)
     if mask.all():
-        raise SleeplibError(f"{header.id}: gaps of the recording touch all of its {n} epochs; none can be staged")
+        raise SleeplibError(
+            f"{header.id}: gaps of the recording touch all of its {n} epochs; none can be staged"
+        )
     return mask
 
 

@@ -12,6 +12,7 @@ from sleeplib.cohorts import manifests
 from sleeplib.cohorts.files import compiled
 from sleeplib.cohorts.splits import read_usleep_split
 from sleeplib.errors import SleeplibError
+from sleeplib.readers.tables import write_table
 
 COHORTS = [  # the 21 data sets of AnySleep (its table 2) and all of MASS
     "abc", "ccshs", "cfs", "chat", "dcsm", "hpap", "mesa", "mros", "phys", "sedf-sc", "sedf-st", "shhs", "sof", "dodh",
@@ -215,6 +216,48 @@ def test_excluded_recordings_and_doubles(tmp_path):
     _touch(tmp_path / "copy", folder.format("0001"))
     with pytest.raises(SleeplibError, match="the recording 0001 is"):
         cohorts.recordings(cohorts.load("mesa"), tmp_path)
+
+
+def test_archives_whose_names_shout(tmp_path):
+    names = (
+        "polysomnography/edfs/visit{0}/mros-visit{0}-{1}.edf",
+        "polysomnography/annotations-events-nsrr/visit{0}/mros-visit{0}-{1}-nsrr.xml",
+    )
+    for visit, person in ((1, "AA2033"), (1, "AA0001"), (2, "AA0001")):
+        _touch(tmp_path, names[0].format(visit, person).upper(), names[1].format(visit, person.lower()))
+    (tmp_path / "DATASETS").mkdir()
+    (tmp_path / "DATASETS/MROS-VISIT1-DATASET-0.3.0.CSV").write_text("nsrrid,vsage1,poordi3\nAA0001,77,3\n")
+    found = cohorts.recordings(cohorts.load("mros"), tmp_path)
+    assert [(e.id, e.subject.id, e.subject.age) for e in found] == [
+        ("visit1-aa0001", "aa0001", 77.0), ("visit2-aa0001", "aa0001", None)
+    ], "aa2033 is excluded"  # fmt: skip
+    assert all(len(e.scoring) == 1 for e in found)
+    _touch(tmp_path / "chat", "polysomnography/edfs/BASELINE/CHAT-BASELINE-300001.EDF")
+    assert cohorts.recordings(cohorts.load("chat"), tmp_path / "chat")[0].fields["visit"] == "baseline"
+    _touch(tmp_path / "sedf", "sc4001e0-psg.edf", "sc4001ec-hypnogram.edf")
+    (entry,) = cohorts.recordings(cohorts.load("sedf-sc"), tmp_path / "sedf")
+    assert entry.fields["recorder"] == "E" and len(entry.scoring) == 1
+
+
+def test_a_column_may_say_more_than_the_manifest(tmp_path):
+    _touch(tmp_path, "1/1.rec")
+    manifest, path = cohorts.load("isruc-sg1"), tmp_path / "Details_subgroup_I_Submission.xlsx"
+    for columns, sex, lacking in (
+        (["Sex"], "M", []),
+        (["Sex (M/F)"], "M", []),
+        (["Sex", "Sex (M/F)"], "M", []),
+        (["Sexuality"], None, ["Sex"]),
+        (["Sex (M/F)", "Sex (told)"], None, ["Sex"]),
+    ):
+        row = {"Subject": 1, "Age (years)": 64} | dict.fromkeys(columns, "M")
+        write_table(path, [{key: str(value) for key, value in row.items()}], header_row=3)
+        (entry,) = cohorts.recordings(manifest, tmp_path)
+        assert (entry.subject.age, entry.subject.sex) == (64.0, sex), columns
+        told = cohorts.tables_missing(manifest, tmp_path, [entry])
+        assert told == [f"no column {name} in {path.name}: it is unknown of all" for name in lacking]
+    path.unlink()
+    told = cohorts.tables_missing(manifest, tmp_path, [entry])
+    assert told == [f"no table {path.name} here: ages and sexes may be unknown"]
 
 
 def test_missing_files_and_tables_that_do_not_fit(tmp_path):

@@ -198,6 +198,23 @@ def test_what_the_user_put_there_is_verified_and_left_alone(server, tmp_path):
     assert get(server, tmp_path, force=True).fetched == ["b.edf"]
 
 
+def test_a_file_that_nobody_can_verify_did_not_come_completely(server, tmp_path):
+    (tmp_path / "b.edf").write_bytes(b"<html>half a file</html>")
+    files = wanted(hashed=False)
+    for _ in range(2):  # what is recorded of it does not make it better
+        report = fetch("toy", {}, files, tmp_path, base_url=server.url, only="b.edf", **QUICK)
+        assert report.already == report.unverified == report.found == ["b.edf"] and not server.log
+        assert "1 of them found here and not verified" in str(report) and "completely" not in str(report)
+    report = fetch("toy", {}, files, tmp_path, base_url=server.url, **QUICK)
+    assert len(report.unverified) == 3 and report.found == ["b.edf"]
+    assert "2 of them unverified" in str(report) and "1 of them found" in str(report)
+    os.utime(tmp_path / "night one/a.edf", (1, 1))  # touched, but as it was fetched
+    assert fetch("toy", {}, files, tmp_path, base_url=server.url, **QUICK).found == ["b.edf"]
+    (tmp_path / "b.edf").unlink()
+    report = get(server, tmp_path, files, force=True)
+    assert report.fetched == ["b.edf"] and not report.found
+
+
 def test_our_own_file_is_replaced_when_another_is_published_or_it_has_rotted(server, tmp_path):
     get(server, tmp_path)
     server.files["/b.edf"] = new = BODY[::-1] + b"!"

@@ -2,17 +2,21 @@
 
 import json
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 import numpy as np
 import pytest
 
-from sleeplib import cohorts
+from sleeplib import cohorts, readers
 from sleeplib.cohorts import nights
 from sleeplib.cohorts.nights import vocabulary
 from sleeplib.errors import SleeplibError
 from sleeplib.prepare import prepare
-from sleeplib.recording import Event
+from sleeplib.readers.edf import write_edf, write_edf_annotations
+from sleeplib.recording import Event, Recording
 from sleeplib.simulator import simulate
+
+START = datetime(1999, 1, 1, 23, 0, 0)
 
 
 def twin(name, folder, persons=1, **changes):
@@ -195,3 +199,79 @@ def test_names_in_capitals_and_a_twin_behind_a_link(tmp_path):
             (tmp_path / "linked" / path.name).symlink_to(path)
     prepared, _ = prepare(manifest, tmp_path / "linked", tmp_path / "store", progress=False)
     assert prepared.simulated and prepared.title.startswith("Simulated twin of")
+
+
+def cassette(folder, late=0.0, start=START, texts="W12341R" * 2):
+    """A night of ten minutes as Sleep-EDF keeps them, whose hypnogram begins `late` s after the signals."""
+    names = ["EEG Fpz-Cz", "EEG Pz-Oz", "EOG horizontal"]
+    waves = [np.random.default_rng(i).normal(0, 20, 60_000).astype(np.float32) for i in range(3)]
+    write_edf(Recording(waves, [100.0] * 3, names, start=start), folder / "SC4001E0-PSG.edf")
+    marks = [Event(f"Sleep stage {text}", 30.0 * i, 30.0) for i, text in enumerate(texts)]
+    theirs = late if isinstance(late, datetime) else start + timedelta(seconds=late)
+    write_edf_annotations(folder / "SC4001EC-Hypnogram.edf", marks, theirs)
+    return scored(cohorts.load("sedf-sc"), folder)
+
+
+@pytest.mark.parametrize("late", [90.0, 0.75, 3.5])
+def test_a_hypnogram_that_begins_later_is_moved_by_the_clock(late, tmp_path):
+    night = cassette(tmp_path, late)
+    assert night.hypnogram.onset == pytest.approx(late) and len(night.hypnogram) == 14
+    assert night.notes == [
+        f"SC4001EC-Hypnogram.edf begins {late:g} s after the signals by its clock; it is moved"
+    ]
+
+
+def test_a_hypnogram_that_begins_before_the_signals_loses_what_lies_there(tmp_path):
+    night = cassette(tmp_path, -40.0, texts="W12341R" * 3)
+    assert night.hypnogram.onset == pytest.approx(20) and night.hypnogram.stages[:3].tolist() == [2, 3, 3]
+    assert "begins 40 s before" in night.notes[0]
+
+
+@pytest.mark.parametrize(
+    "late",
+    [
+        0.0,
+        datetime(1985, 1, 1),  # a clock that was taken away
+        datetime(1999, 1, 1),
+        datetime(2003, 1, 1, 23, 0, 40),  # another day
+        13 * 3600.0,
+    ],
+)
+def test_a_hypnogram_without_a_clock_to_believe_stays(late, tmp_path):
+    night = cassette(tmp_path, late)
+    assert night.hypnogram.onset == 0 and len(night.hypnogram) == 14 and not night.notes
+
+
+def test_a_hypnogram_that_would_not_fit_the_signals_stays(tmp_path):
+    night = cassette(tmp_path, 300.0)  # the time at which it was exported
+    assert night.hypnogram.onset == 0 and night.notes[0].endswith("where it does not fit; it is not moved")
+
+
+def test_events_of_a_file_of_their_own_are_moved_too(tmp_path):
+    names = ["EEG C4-LER", "EEG C3-LER", "EOG Left Horiz", "EOG Right Horiz", "EMG Chin1"]
+    waves, start = [np.zeros(256 * 600, np.float32)] * 5, START.replace(microsecond=750_000)
+    write_edf(Recording(waves, [256.0] * 5, names, start=start), tmp_path / "01-03-0001 PSG.edf")
+    stages = [Event(f"Sleep stage {text}", 5.75 + 30.0 * i, 30.0) for i, text in enumerate("W12341RW123WR12")]
+    arousal = (
+        '<Event channel="EEG C4-LER" groupName="MicroArousal" name="CARSM expert" scoringType="expert"/>'
+    )
+    write_edf_annotations(tmp_path / "01-03-0001 Base.edf", stages, START)
+    write_edf_annotations(tmp_path / "01-03-0001 Annotations.edf", [Event(arousal, 40.75, 4.0)], START)
+    night = scored(cohorts.load("mass-c3"), tmp_path)
+    assert night.hypnogram.onset == pytest.approx(5) and len(night.notes) == 2
+    assert [(event.kind, event.onset) for event in night.events] == [("arousal", pytest.approx(40))]
+
+
+def test_a_damaged_annotation_beside_the_signals_does_not_cost_the_night(tmp_path):
+    cassette(tmp_path)
+    names = ["EEG Fpz-Cz", "EEG Pz-Oz", "EOG horizontal"]
+    waves = [np.ones(60_000, np.float32)] * 3
+    marked = Recording(waves, [100.0] * 3, names, start=START, events=[Event("x" * 20, 5.0, 1.0)])
+    path = tmp_path / "SC4001E0-PSG.edf"
+    write_edf(marked, path)
+    path.write_bytes(path.read_bytes().replace(b"x" * 20 + b"\x14", b"x" * 20 + b"\0"))
+    with pytest.raises(SleeplibError, match="cannot be read"):
+        readers.read(path)
+    manifest = cohorts.load("sedf-sc")
+    (entry,) = cohorts.recordings(manifest, tmp_path)
+    assert len(nights.read(manifest, entry).hypnogram) == 14

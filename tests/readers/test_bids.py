@@ -88,3 +88,19 @@ def test_what_a_night_says_does_not_depend_on_the_order_of_its_rows(tmp_path):
     ordered = read_bids(table(tmp_path / "a.tsv", stages(*rows)))[0]
     shuffled = read_bids(table(tmp_path / "b.tsv", stages(*np.random.default_rng(0).permutation(rows))))[0]
     assert ordered.stages.tolist() == shuffled.stages.tolist() == [i % 5 for i in range(40)]
+
+
+def test_marks_beside_stages_are_events(tmp_path):
+    rows = [f"{60 + 30 * i}\t30\tSleep stage {text}" for i, text in enumerate("W123R")]
+    marks = ["12.4\t3\tartefact", "70\t12\tMovement", "47\tn/a\tunknown"]
+    path = tmp_path / "x.tsv"
+    path.write_text("\n".join(("onset\tduration\ttrial_type", *marks, *rows)))
+    hypnogram, events = read_bids(path)
+    assert hypnogram.onset == 0 and hypnogram.stages.tolist() == [9, 9, 0, 1, 2, 3, 4]
+    assert [event.kind for event in events] == ["artefact", "Movement", "unknown"]
+
+
+def test_epochs_without_durations_before_and_after_the_start(tmp_path):
+    rows = (f"{-20 + 20 * i} n/a {i % 4}" for i in range(9))
+    hypnogram, _ = read_bids(table(tmp_path / "x.tsv", stages(*rows)))
+    assert hypnogram.epoch_seconds == 20 and hypnogram.stages.tolist() == [1, 2, 3, 0, 1, 2, 3, 0]

@@ -12,12 +12,12 @@ from sleeplib import readers
 from sleeplib.errors import SleeplibError
 from sleeplib.readers.edf import (
     annotations_of,
-    epoch_seconds,
     read_edf_header,
     read_edf_scoring,
     write_edf,
     write_edf_annotations,
 )
+from sleeplib.readers.grid import epoch_seconds
 from sleeplib.readers.scorings import read_scorings, write_scoring
 from sleeplib.recording import Event, Hypnogram, Recording, Subject
 
@@ -182,3 +182,31 @@ def test_a_start_within_a_second_is_kept(night, tmp_path):
     write_edf(night, tmp_path / "x.edf")
     back = readers.read(tmp_path / "x.edf")
     assert back.start == night.start and back.hypnogram.onset == 0 and back.events == night.events
+
+
+def test_markers_beside_the_stages_of_edf_are_events(tmp_path):
+    stages = [Event(f"Sleep stage {text}", 30.0 * i, 30.0) for i, text in enumerate("W12R")]
+    markers = [Event("Movement", 8.0, 12.0), Event("1", 100.0, 0.0)]
+    write_edf_annotations(tmp_path / "x.edf", stages + markers)
+    hypnogram, events = read_edf_scoring(tmp_path / "x.edf")
+    assert hypnogram.onset == 0 and hypnogram.stages.tolist() == [0, 1, 2, 4] and events == markers
+
+
+def test_movement_time_is_a_stage_beside_those_of_any_dialect(tmp_path):
+    for dialect in ("Sleep stage {}", "{}", "Stage {}"):
+        texts = [dialect.format(text) for text in "W12"] + ["Movement time"]
+        write_edf_annotations(tmp_path / "x.edf", [Event(t, 30.0 * i, 30.0) for i, t in enumerate(texts)])
+        hypnogram, events = read_edf_scoring(tmp_path / "x.edf")
+        assert hypnogram.stages.tolist() == [0, 1, 2, 9] and not events
+
+
+def test_any_unit_of_voltage_becomes_microvolts(tmp_path):
+    import edfio
+
+    wave, factors = np.array([-1.0, 0, 1, 0.5] * 25), {"nV": 1e-3, "Volts": 1e6, "microV": 1.0, "mkV": 1.0}
+    edfio.Edf([edfio.EdfSignal(wave, 100, label=u, physical_dimension=u) for u in factors]).write(
+        tmp_path / "u.edf"
+    )
+    back = readers.read(tmp_path / "u.edf")
+    assert np.allclose([x.max() for x in back.signals], list(factors.values()), rtol=1e-3)
+    assert back.units == ["uV"] * 4

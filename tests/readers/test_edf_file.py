@@ -511,3 +511,10 @@ def test_any_truncation(size, records, valid, tmp_path):
 @given(raw=st.binary(max_size=128) | st.text("+0123456789.\x14\x15\0SR?", max_size=99).map(str.encode))
 def test_any_annotations(raw, tmp_path):
     _either(edf(tmp_path / "bad.edf", notes(raw[:128]), seconds="0"))
+
+
+@pytest.mark.parametrize("end", [b"\0", b""])
+def test_annotations_filled_up_with_blanks(end, ramp, tmp_path):
+    records = [b"+%d\x14\x14%b" % (i, end or b"\0+7\x14a\x14") for i in range(3)]
+    path = edf(tmp_path / "x.edf", signal(ramp), notes(*(record.ljust(128) for record in records)))
+    assert len(readers.read(path).events) == (0 if end else 3)
