@@ -182,7 +182,7 @@ def test_a_pause_of_the_recorder_has_no_stage(nights, net):
     )
     with (nights / "gap_hypnogram.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [i for i, row in enumerate(rows) if row["stage"] == "?"] == [4, 5, 6] and rows[5]["p_W"] == "0.2"
+    assert [i for i, row in enumerate(rows) if row["stage"] == "?"] == [4, 5, 6] and rows[5]["p_W"] == ""
     assert read_hypnogram(nights / "gap_hypnogram.edf").stages[4:7].tolist() == [9, 9, 9]
     assert "gap_report.html" in names(nights)
 
