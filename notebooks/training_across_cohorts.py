@@ -40,7 +40,7 @@ import time
 
 import matplotlib.pyplot as plt
 import numpy as np
-from IPython.display import display
+from IPython.display import Markdown, display
 
 from sleeplib import multicohort, plotting, protocol, results, suite
 from sleeplib.analysis import metrics, statistics
@@ -342,12 +342,21 @@ fitting = [
     if record["parameters"]["sha256"] == card["sha256"]
 ]
 if len(fitting) < len(parts):
+    fitting = []
     print("These are other weights; for them there are no such records.")
-else:
-    for name, record in committed.items():
-        told = f"{record['data']['persons']} simulated persons, {record['data']['recordings']} nights"
-        print(f"{name}: {told}")
-        display(results.table(record, results.HEADLINE))
+for name, record in zip(parts, fitting, strict=False):
+    persons_there, nights_there = (
+        record["data"][key] for key in ("persons", "recordings")
+    )
+    display(
+        Markdown(
+            f"**{name.capitalize()}: {persons_there} simulated persons, {nights_there} nights**"
+        )
+    )
+    display(results.table(record, results.HEADLINE))
+
+# %%
+if fitting:
     compare(fitting)
 
 # %% [markdown]
