@@ -21,6 +21,7 @@ def known_device(name: str | None) -> torch.device:
     try:
         device = torch.device(name or default_device())
         torch.zeros(1, device=device).item()
+    # No such name or no driver; a torch without CUDA; a backend that cannot compute.
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise SleeplibError(f"device {name!r} cannot be used ({reason}); choose cpu or cuda") from error
