@@ -59,6 +59,7 @@ test_persons = 1  # of each cohort, are scored and choose nothing
 valid_persons = 1  # of each cohort, choose the training epoch
 budget = "smoke"  # how much training: smoke, demo, long or paper
 weights = ""  # weights that come with the project; empty: train here
+kept = ""  # what the project has of these nights; empty: stage them here
 seed = 0  # of the weights and of what is drawn
 jobs = 2  # processes side by side
 
@@ -94,7 +95,9 @@ places = places or channels.PLACES
 # EOG channels, both are tried and meaned. Row: what the network is shown first; column: what
 # second. U-Sleep was trained with an EEG channel first and an EOG second. On the diagonal there
 # is one channel, which U-Sleep gets twice. AnySleep knows no order. The `demo` size has one
-# night of one person of each cohort, and the left side of a head that is symmetric.
+# night of two persons of each cohort, and the left side of a head that is symmetric; what the networks
+# that come with the project say of these nights comes with it (`python book/staged/make.py any`),
+# and one night of each is staged again here. If it comes out otherwise, or with `kept=""`, all are.
 
 # %%
 which = [
@@ -103,7 +106,7 @@ which = [
 ]
 # Confusions (E, P, P, 5, 5) of each night; E is the number of its EOG channels.
 counts, person = across.gather(
-    channels.pairs, networks, stores, which, jobs, places=places
+    channels.pairs, networks, stores, which, jobs, kept, places=places
 )
 f1 = {
     label: np.stack([metrics.macro_f1(c).mean(0) for c in found])
@@ -250,6 +253,7 @@ found, owner = across.gather(
     stores,
     full,
     jobs,
+    kept,
     most=most,
     draws=draws,
     seed=seed,

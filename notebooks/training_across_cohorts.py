@@ -61,6 +61,7 @@ test_persons = 1  # of each cohort, are scored and choose nothing
 valid_persons = 1  # of each cohort, choose the training epoch
 budget = "smoke"  # how much training: smoke, demo, long or paper
 weights = ""  # weights that come with the project; empty: train here
+kept = ""  # what the project has of these nights; empty: stage them here
 seed = 0  # of the weights and of what is drawn
 jobs = 2  # processes side by side
 
@@ -143,7 +144,9 @@ plt.show()
 #
 # AnySleep gets all EEG and EOG channels of a night. Below it, in each table, chance and a
 # linear discriminant on the band powers of the first EEG channel, which learned from
-# training persons of the same cohorts. Pooled over epochs, 95 % intervals over persons.
+# training persons of the same cohorts. Pooled over epochs, 95 % intervals over persons. With the `demo`
+# profile AnySleep's stages come with the project (`python book/staged/make.py any-long`): one night is
+# staged again and has to come out the same; with `kept=""` all are.
 #
 # All of them are measured against one expert's labels, or what a few agreed on, and experts err.
 # Of simulated nights the true state at each moment is known, so each table ends with two rows that no signal was
@@ -154,7 +157,7 @@ plt.show()
 # %%
 by = {system.label: path} | multicohort.baselines(network, known)
 systems = [protocol.System(system.label, system.network), *protocol.BASELINES]
-staged = across.stage_nights(by, [*known, *strange], tests, jobs)
+staged = across.stage_nights(by, [*known, *strange], tests, jobs, kept)
 if kind == "simulated":
     limits.add([*known, *strange], tests, staged, seed)
     systems += limits.LIMITS

@@ -59,6 +59,7 @@ test_persons = 1  # of each cohort, are scored and choose nothing
 valid_persons = 1  # of each cohort, choose the training epoch
 budget = "smoke"  # how much training: smoke, demo, long or paper
 weights = ""  # weights that come with the project; empty: train here
+kept = ""  # what the project has of these nights; empty: stage them here
 seeds = [0]  # a panel for each run of the network
 few = 1  # persons of each cohort, one night of each; None: all nights
 jobs = 2  # processes side by side
@@ -95,10 +96,13 @@ which = [
 # night of each person); the network is given just these four. A number is the weight of a channel
 # in a module, meaned over persons; the four of a row add up to 1. Modules 1 to 12 join the maps of
 # the encoders, from 128 columns a second to one column in 16 seconds; module 13 joins those of the
-# connector. A weight that knows nothing is 0.25.
+# connector. A weight that knows nothing is 0.25. With the `demo` profile all but one of the nights were
+# looked at before (`python book/staged/make.py any-long`); `kept=""` looks at all of them here.
 
 # %%
-found, person = across.gather(channels.weights, networks, stores, which, jobs)
+found, person = across.gather(
+    channels.weights, networks, stores, which, jobs, kept
+)
 found = {run: np.stack(values) for run, values in found.items()}  # (R, M, 4)
 modules = [str(1 + m) for m in range(next(iter(found.values())).shape[1])]
 figure, axes = plt.subplots(
@@ -145,7 +149,7 @@ results.frame(
 
 # %%
 counts, person = across.gather(
-    channels.without_each, {"AnySleep": first}, stores, which, jobs
+    channels.without_each, {"AnySleep": first}, stores, which, jobs, kept
 )
 f1 = np.stack(
     [metrics.macro_f1(c) for c in counts["AnySleep"]]

@@ -19,6 +19,7 @@ from sleeplib.models.usleep import USleep
 from sleeplib.sampling import Selection
 from sleeplib.stages import STAGES, UNSCORED
 from sleeplib.store import Store
+from sleeplib.suite.kept import completed, keys
 from sleeplib.suite.runs import weights_folder
 from sleeplib.suite.sites import NightSystem, site_splits
 
@@ -109,7 +110,7 @@ def _train(stores, splits, system: NightSystem, folder: Path, alone: bool) -> Pa
 
 
 def each_night(
-    function: Callable, by: dict, stores: list[Store], tests: list, jobs: int = 1, **options
+    function: Callable, by: dict, stores: list[Store], tests: list, jobs: int = 1, kept: str = "", **options
 ) -> Iterator[tuple]:
     """`function(model, store, i, **options)` for each model and each test night, side by side.
 
@@ -118,15 +119,22 @@ def each_night(
     function : of a module, so that other processes find it
     by : dict of label to a file of weights or a fitted baseline
     tests : indices of the nights of each store
+    kept : the name of what comes with the project (`suite.kept`) and is not computed again; "" to compute all
 
     Yields
     ------
     label, number of the store, number of the night, what the function returned
     """
     places = [(label, k, int(i)) for label in by for k, which in enumerate(tests) for i in np.asarray(which)]
-    alone = parallel.side_by_side(jobs, places) > 1
-    work = [(function, by[label], stores[k], i, options, alone) for label, k, i in places]
-    for place, result in zip(places, parallel.work(_one_night, work, jobs, progress=False), strict=True):
+
+    def compute(places: list[tuple]) -> Iterator:
+        alone = parallel.side_by_side(jobs, places) > 1
+        work = [(function, by[label], stores[k], i, options, alone) for label, k, i in places]
+        return parallel.work(_one_night, work, jobs, progress=False)
+
+    known = keys(function, by, stores, places, options) if kept else [None] * len(places)
+    channels = [len(stores[k].types(i)) for _, k, i in places]
+    for place, result in zip(places, completed(kept, places, known, channels, compute), strict=True):
         yield *place, result
 
 
@@ -179,25 +187,32 @@ def test_nights(networks: Iterable[Path], known: list[Store], hold_out: list[Sto
     return found
 
 
-def stage_nights(by: dict, stores: list[Store], tests: list, jobs: int = 1) -> list[protocol.Predictions]:
+def stage_nights(
+    by: dict, stores: list[Store], tests: list, jobs: int = 1, kept: str = ""
+) -> list[protocol.Predictions]:
     """Predictions of networks and baselines for the test nights of each store, from all that they can use of a night.
 
     U-Sleep's pairs vote, AnySleep and its variants look at all channels, baselines at the first EEG channel.
+    Posteriors are 0 and 1.
 
     Parameters
     ----------
     by : dict of label to a file of weights or a fitted baseline
     tests : indices of the nights of each store
+    kept : as for `each_night`
     """
     found: list[dict] = [{label: [] for label in by} for _ in stores]
-    for label, k, _, posteriors in each_night(_posteriors, by, stores, tests, jobs):
-        found[k][label].append(posteriors)
+    certain = np.eye(len(STAGES), dtype=np.float32)
+    for label, k, _, said in each_night(stages, by, stores, tests, jobs, kept):
+        found[k][label].append(certain[said])
     return [protocol.pooled(s, test, f) for s, test, f in zip(stores, tests, found, strict=True) if len(test)]
 
 
-def _posteriors(model, store: Store, i: int) -> np.ndarray:
+def stages(model, store: Store, i: int) -> np.ndarray:
+    """The stages `(N,)` int8 that a network or a baseline gives to the epochs of a night."""
     network = isinstance(model, torch.nn.Module)
-    return (multicohort.posteriors if network else multicohort.baseline_posteriors)(model, store, i)
+    posteriors = (multicohort.posteriors if network else multicohort.baseline_posteriors)(model, store, i)
+    return posteriors.argmax(-1).astype(np.int8)
 
 
 def first_nights(store: Store, which, persons: int | None = None) -> np.ndarray:
@@ -209,7 +224,10 @@ def first_nights(store: Store, which, persons: int | None = None) -> np.ndarray:
     return which[np.sort(first)][:persons]
 
 
-def gather(function: Callable, networks: dict, stores: list[Store], tests: list, jobs: int = 1, **options):
+def gather(
+    function: Callable, networks: dict, stores: list[Store], tests: list, jobs: int = 1, kept: str = "",
+    **options,
+):  # fmt: skip
     """What `each_night` finds, by label in lists over nights; and the person (or family) of each night.
 
     Returns
@@ -217,7 +235,7 @@ def gather(function: Callable, networks: dict, stores: list[Store], tests: list,
     dict of label to list of R results, array (R,)
     """
     found = {label: [] for label in networks}
-    for label, _, _, result in each_night(function, networks, stores, tests, jobs, **options):
+    for label, _, _, result in each_night(function, networks, stores, tests, jobs, kept, **options):
         found[label].append(result)
     persons = [f"{s.cohort}/{s.groups[i]}" for s, which in zip(stores, tests, strict=True) for i in which]
     if not persons:
