@@ -1,6 +1,6 @@
 """Train the networks whose weights come with the project, and copy them here.
 
-    python book/weights/make.py demo [--jobs 2]         # those of the notebooks' demo profile, an hour and a quarter
+    python book/weights/make.py demo [--jobs 2]         # those of the notebooks' demo profile, two hours on an EPYC
     python book/weights/make.py any [--jobs 2]          # U-Sleep, AnySleep and its variants on twins of 13 cohorts
     python book/weights/make.py any-long                # AnySleep alone, twelve times the steps, hours: N1 takes time
     python book/weights/make.py real-eeg --root FOLDER  # one SeqSleepNet on all persons of Sleep-EDF's FOLDER

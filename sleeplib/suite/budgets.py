@@ -13,7 +13,7 @@ from sleeplib.protocol import BASELINES, System
 _SMALL = {"hidden": 8}
 _FEW = {"max_steps": 8, "validate_every": 4, "learning_rate": 1e-3, "batch_size": 4}
 
-# What 700 sequences of 20 epochs need to settle: higher learning rates, and statistics that follow within a few
+# What 2,200 sequences of 20 epochs need to settle: higher learning rates, and statistics that follow within a few
 # hundred steps (`decay` of DeepSleepNet's batch normalisation).
 _FAST = {"learning_rate": 1e-3, "passes": 10_000}
 _LIGHT = {"weight_decay": 3e-5}  # as strong as in the released code, which sums over a batch of 32
@@ -34,14 +34,14 @@ BUDGETS = {
     "demo": {
         "seqsleepnet": ({}, _annealed(800, 100, learning_rate=3e-3, **_LIGHT)),
         "e2e-deepsleepnet": ({"decay": 0.95, "hidden": 64}, _annealed(500, 50, batch_size=16)),
-        "multitask-e2e-arnn": ({}, _annealed(5000, 500, **_LIGHT)),
-        "e2e-arnn": ({}, _annealed(5000, 500, **_LIGHT)),
+        "multitask-e2e-arnn": ({}, _annealed(20_000, 1000, **_LIGHT)),
+        "e2e-arnn": ({}, _annealed(20_000, 1000, **_LIGHT)),
         "multitask-1-max-cnn": (
             {"features": 300, "pretraining_steps": 500},
-            _annealed(1200, 150, learning_rate=3e-4),
+            _annealed(3000, 250, learning_rate=3e-4),
         ),
-        "1-max-cnn": ({"features": 300, "pretraining_steps": 500}, _annealed(1200, 150, learning_rate=3e-4)),
-        "deepsleepnet1": ({"decay": 0.95}, _annealed(800, 100)),
+        "1-max-cnn": ({"features": 300, "pretraining_steps": 500}, _annealed(3000, 250, learning_rate=3e-4)),
+        "deepsleepnet1": ({"decay": 0.95}, _annealed(2000, 200)),
         "chambon": ({}, _annealed(800, 100, batch_size=50)),
         "tsinalis": (
             {"context": 1, "dense": 20},
