@@ -174,7 +174,8 @@ def test_the_projects_weights_are_those_of_the_demo_profile():
     plans = {run.name: run.parameters for run in plan("demo")}
     p = plans["table_ii"]
     chosen = [s for s in suite.TABLE_II if s.label in p["only"]]
-    table = (*chosen, *suite.TABLE_III, *map(suite.context, plans["how_much_context"]["lengths"]))
+    table = (*chosen, suite.longer(p["longer"]), *suite.TABLE_III)
+    table += tuple(map(suite.context, plans["how_much_context"]["lengths"]))
     for system in suite.systems(table, p["budget"], p["seed"]):
         if system.network in models.CLASSICAL:
             continue

@@ -1,6 +1,6 @@
 """Train the networks whose weights come with the project, and copy them here.
 
-    python book/weights/make.py demo [--jobs 2]         # those of the notebooks' demo profile, an hour and a quarter
+    python book/weights/make.py demo [--jobs 2]         # those of the notebooks' demo profile, hours
     python book/weights/make.py any [--jobs 2]          # U-Sleep, AnySleep and its variants on twins of 13 cohorts
     python book/weights/make.py any-long                # AnySleep alone, twelve times the steps, hours: N1 takes time
     python book/weights/make.py real-eeg --root FOLDER  # one SeqSleepNet on all persons of Sleep-EDF's FOLDER
@@ -34,7 +34,10 @@ def demo(jobs: int) -> None:
     nights = suite.nights(p["cohort"], p["root"], p["persons"], p["hours"], jobs)
     split = suite.splits(nights, p["folds"], p["valid_persons"], p["test_persons"], p["seed"])
     chosen = [s for s in suite.TABLE_II if s.label in (p["only"] or [s.label])]
-    table = {s.label: s for s in (*chosen, *suite.TABLE_III, *map(suite.context, lengths))}
+    table = {
+        s.label: s
+        for s in (*chosen, suite.longer(p["longer"]), *suite.TABLE_III, *map(suite.context, lengths))
+    }
     systems = suite.systems([s for s in table.values() if s.network not in CLASSICAL], p["budget"], p["seed"])
     predictions = suite.evaluate(nights, split, systems, jobs, progress=True)
     for system in systems:

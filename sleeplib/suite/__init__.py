@@ -5,7 +5,17 @@ records, `tables` prints them. Of AnySleep, `sites` says which cohorts and archi
 them and stages their nights, `channels` shows them other channels, `limits` says how well they can do at all.
 """
 
-from sleeplib.suite.budgets import BUDGETS, FAMILIES, IDEAS, REAL_EEG, TABLE_II, TABLE_III, context, systems
+from sleeplib.suite.budgets import (
+    BUDGETS,
+    FAMILIES,
+    IDEAS,
+    REAL_EEG,
+    TABLE_II,
+    TABLE_III,
+    context,
+    longer,
+    systems,
+)
 from sleeplib.suite.runs import (
     evaluate,
     nights,
@@ -41,6 +51,7 @@ from sleeplib.suite.tables import (
 __all__ = [
     "BUDGETS", "FAMILIES", "IDEAS", "NIGHT_BUDGETS", "REAL_EEG", "TABLE_1", "TABLE_II", "TABLE_III",
     "NightSystem", "context", "evaluate", "family_table", "first_persons", "gain_table", "gains", "idea_table",
-    "night_systems", "nights", "person_table", "published", "published_anysleep", "published_curves", "real_eeg",
-    "record", "rows", "site_splits", "sizes", "splits", "stored", "stores", "summary", "systems", "weights_folder",
+    "longer", "night_systems", "nights", "person_table", "published", "published_anysleep", "published_curves",
+    "real_eeg", "record", "rows", "site_splits", "sizes", "splits", "stored", "stores", "summary", "systems",
+    "weights_folder",
 ]  # fmt: skip
