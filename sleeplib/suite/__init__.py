@@ -2,7 +2,8 @@
 
 `budgets` says which systems there are and how much training each gets, `runs` brings nights, splits, predictions and
 records, `tables` prints them. Of AnySleep, `sites` says which cohorts and architectures there are, `across` trains
-them and stages their nights, `channels` shows them other channels, `limits` says how well they can do at all.
+them and stages their nights, `kept` knows which of these are staged already, `channels` shows them other channels,
+`limits` says how well they can do at all.
 """
 
 from sleeplib.suite.budgets import (
